@@ -1,0 +1,205 @@
+"""A cache: one directory that mirrors a source, shard for shard and row for row."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .batch import CacheBatch
+from .codecs import Codec
+from .durable import publish_file, write_errors
+from .errors import CacheError, DamagedCacheError
+from .fingerprint import check_fingerprint
+from .manifest import Manifest, publish_manifest, read_manifest
+from .lookup import SampleLookup
+from .order import ShuffledOrder
+from .receipt import Receipt, read_receipt
+from .shard_reader import ShardReader, schema_of
+from .shard_writer import ShardWriter
+from .zarr_metadata import group_json
+
+
+class Cache:
+    """An open cache. Made by `open_cache` or `create_cache`; reads what receipts name, writes whole shards."""
+
+    def __init__(self, root: Path, manifest: Manifest) -> None:
+        self.root, self.manifest = root, manifest
+        self._codecs: dict[str, Codec] = {}
+        self._readers: dict[str, ShardReader] = {}
+        self._layouts: dict[str, list[tuple[str, np.dtype[Any], tuple[int, ...]]]] = {}
+
+    @cached_property
+    def receipts(self) -> Mapping[str, Receipt]:
+        """Receipts of the finished shards, in source order, as they were when first asked for."""
+        found = ((shard, self.receipt(shard)) for shard in self.manifest.shards)
+        return {shard: receipt for shard, receipt in found if receipt is not None}
+
+    def receipt(self, shard: str) -> Receipt | None:
+        """The shard's receipt as it is now. Raises DamagedCacheError when it belongs to another manifest."""
+        receipt = read_receipt(self.root, shard)
+        if receipt is not None and receipt.manifest != self.manifest.digest:
+            raise DamagedCacheError(f"shard {shard} in {self.root} was built under another manifest; run `cache verify`")
+        return receipt
+
+    @cached_property
+    def shards(self) -> tuple[str, ...]:
+        """Finished shards in source order, as they were when first asked for."""
+        return tuple(self.receipts)
+
+    def missing(self) -> tuple[str, ...]:
+        """Shards of the source without a receipt, in source order."""
+        return tuple(shard for shard in self.manifest.shards if shard not in self.receipts)
+
+    @cached_property
+    def row_counts(self) -> np.ndarray:
+        """Rows of each finished shard: (shards,) int64."""
+        return np.array([receipt.rows for receipt in self.receipts.values()], np.int64)
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.concatenate([[0], np.cumsum(self.row_counts)]).astype(np.int64)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all finished shards."""
+        return int(self.row_counts.sum())
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the signals."""
+        return tuple(self.manifest.signals)
+
+    def codec(self, signal: str) -> Codec:
+        """The codec of a signal. Raises CacheError for an unknown signal."""
+        if signal not in self._codecs:
+            self._codecs[signal] = schema_of(self.manifest, signal).build()
+        return self._codecs[signal]
+
+    def reader(self, shard: str) -> ShardReader:
+        """A reader of a finished shard, opened once. Raises CacheError when the shard has no receipt."""
+        if shard not in self._readers:
+            if shard not in self.receipts:
+                raise CacheError(f"{self.root} has no finished shard {shard!r}; `teachercache cache build` makes it")
+            self._readers[shard] = ShardReader(self.root, self.manifest, self.receipts[shard])
+        return self._readers[shard]
+
+    def writer(self, shard: str) -> ShardWriter:
+        """A writer of one attempt at a shard."""
+        return ShardWriter(self.root, self.manifest, shard)
+
+    def require_complete(self) -> None:
+        """Raise CacheError naming the shards that are missing."""
+        missing = self.missing()
+        if missing:
+            some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            raise CacheError(
+                f"{self.root}: {len(missing)} of {len(self.manifest.shards)} shards are missing ({some}); "
+                "run `teachercache cache build` with the same configuration to finish it"
+            )
+
+    def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers of the whole cache (n,) -> (number of the shard, row in the shard), each (n,) int64."""
+        starts = self._starts
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < starts[-1]:
+            raise CacheError(f"{self.root} has rows 0 to {starts[-1] - 1}; {rows.min()} to {rows.max()} were asked for")
+        shard = np.searchsorted(starts, rows, side="right") - 1
+        return shard, rows - starts[shard]
+
+    def encoded(self, signal: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Encoded rows {part: (n, ...)} for row numbers of the whole cache, in the order asked. Fastest when sorted."""
+        shard, local = self.locate(rows)
+        if np.all(shard[1:] >= shard[:-1]):
+            return self._gather(signal, shard, local)
+        order = np.argsort(shard, kind="stable")
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return {name: array[back] for name, array in self._gather(signal, shard[order], local[order]).items()}
+
+    def _gather(self, signal: str, shard: np.ndarray, local: np.ndarray) -> dict[str, np.ndarray]:
+        """Encoded rows, shard numbers ascending: one gather per shard and part, straight into the result."""
+        out = {name: np.empty((len(local), *shape), dtype) for name, dtype, shape in self._parts(signal)}
+        bounds = [0, *(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(shard)]
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+            if stop > start:
+                arrays = self.reader(self.shards[shard[start]]).arrays(signal)
+                for name, array in out.items():
+                    arrays[name].gather(local[start:stop], array[start:stop])
+        return out
+
+    def read(self, rows: np.ndarray, signals: Sequence[str] | None = None) -> CacheBatch:
+        """Decoded rows by row number of the whole cache, in the order asked."""
+        wanted = self.signals if signals is None else signals
+        values = {name: self.codec(name).decode(self.encoded(name, rows), self._shape(name)) for name in wanted}
+        shard, local = self.locate(rows)
+        return CacheBatch(rows, *self._index_columns(shard, local), values)
+
+    def batches(
+        self, batch_size: int, signals: Sequence[str] | None = None, *, seed: int = 0, epoch: int = 0, window: int = 64
+    ) -> Iterator[CacheBatch]:
+        """One epoch of shuffled batches: blocks in random order, rows shuffled in windows of `window` blocks."""
+        order = ShuffledOrder.of(self.row_counts, self.manifest.block, window, seed)
+        for start in range(0, self.rows, batch_size):
+            yield self.read(np.sort(order.epoch_rows(epoch, start, min(start + batch_size, self.rows))), signals)
+
+    def take(self, ids: Sequence[str], signals: Sequence[str] | None = None, *, view: int = 0) -> CacheBatch:
+        """Rows of samples by id, in the order asked, under one view. Raises CacheError for an id it does not hold."""
+        if not 0 <= view < self.manifest.views:
+            raise CacheError(f"{self.root} holds views 0 to {self.manifest.views - 1}, not {view}")
+        found = self._samples.find(ids)
+        if np.any(found < 0):
+            raise CacheError(f"{self.root} holds no sample {ids[int(np.argmax(found < 0))]!r}")
+        return self.read(found * self.manifest.views + view, signals)
+
+    def _index_columns(self, shard: np.ndarray, local: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ids, views and labels of rows given by (number of the shard, row in it)."""
+        ids, views, labels = [], [], []
+        for number in np.unique(shard):
+            index = self.reader(self.shards[number]).index
+            chosen = local[shard == number]
+            ids.append(index.ids[chosen])
+            views.append(index.views[chosen])
+            labels.append(index.labels[chosen])
+        back = np.argsort(np.argsort(shard, kind="stable"), kind="stable")
+        return np.concatenate(ids)[back], np.concatenate(views)[back], np.concatenate(labels)[back]
+
+    @cached_property
+    def _samples(self) -> SampleLookup:
+        return SampleLookup(np.concatenate([self.reader(shard).ids for shard in self.shards]))
+
+    def _parts(self, signal: str) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
+        if signal not in self._layouts:
+            parts = schema_of(self.manifest, signal).parts()
+            self._layouts[signal] = [(part.name, np.dtype(part.dtype), part.shape) for part in parts]
+        return self._layouts[signal]
+
+    def _shape(self, signal: str) -> tuple[int, ...]:
+        return schema_of(self.manifest, signal).shape
+
+
+def open_cache(path: str | Path, asked: Mapping[str, object] | None = None) -> Cache:
+    """Open a cache for reading.
+
+    `asked` is a fingerprint that it must have. Raises CacheError when there is no cache, StaleCacheError when it was
+    built from something else.
+    """
+    root = Path(path)
+    manifest = read_manifest(root)
+    if asked is not None:
+        check_fingerprint(root, manifest.fingerprint, asked)
+    return Cache(root, manifest)
+
+
+def create_cache(path: str | Path, manifest: Manifest) -> Cache:
+    """Create a cache, or open the one that is there if it has this manifest's fingerprint.
+
+    Raises StaleCacheError when another cache is there, CacheWriteError when the folder cannot be written.
+    """
+    root = Path(path)
+    with write_errors(root):
+        for folder in ("shards", "rows", "receipts"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+    publish_file(root / "shards" / "zarr.json", group_json({"teachercache": {"format": 1}}))
+    publish_manifest(root, manifest)
+    return open_cache(root, manifest.fingerprint)

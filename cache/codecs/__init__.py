@@ -1,0 +1,41 @@
+"""Codecs: one a file, found here by the word that the YAML and the manifest use."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import CacheError
+from .codec import Array, Codec, Decoded, Part
+from .dense import Dense
+from .int8 import Int8
+from .pixels import Pixels
+from .sparse import SparseLogits
+from .topk import TopK
+from .u8sqrt import U8Sqrt
+
+__all__ = ["CODECS", "Array", "Codec", "Decoded", "Part", "SparseLogits", "build_codec"]
+
+
+def _topk(k: int | None = None, temperatures: tuple[float, ...] = (1.0, 2.0, 4.0)) -> Codec:
+    if not isinstance(k, int) or k < 1:
+        raise CacheError("codec topk needs k, the number of logits to keep, such as k: 16")
+    return TopK(k, tuple(float(t) for t in temperatures))
+
+
+CODECS: dict[str, Callable[..., Codec]] = {
+    "f32": lambda: Dense("f32"),
+    "f16": lambda: Dense("f16"),
+    "int8": Int8,
+    "u8": Pixels,
+    "u8sqrt": U8Sqrt,
+    "topk": _topk,
+}
+
+
+def build_codec(name: str, parameters: Mapping[str, Any]) -> Codec:
+    """The codec of this name. Raises CacheError for an unknown name or parameters it does not take."""
+    if name not in CODECS:
+        raise CacheError(f"unknown codec {name!r}: this version knows {', '.join(sorted(CODECS))}")
+    try:
+        return CODECS[name](**parameters)
+    except TypeError as error:
+        raise CacheError(f"codec {name} cannot take {dict(parameters)}: {error}") from error

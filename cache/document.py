@@ -1,0 +1,35 @@
+"""JSON documents that prove themselves: each carries the xxh3 of its own content, so a flipped byte is noticed."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from .errors import CacheError, DamagedCacheError
+
+
+def digest(content: Any) -> str:
+    """xxh3-128 (hex) of a JSON value: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def seal_document(content: Mapping[str, Any]) -> bytes:
+    """The bytes of a document: `content` and, under "checksum", its digest."""
+    return json.dumps({**content, "checksum": digest(content)}, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The content of a sealed document. FileNotFoundError when it is missing, DamagedCacheError when it was changed."""
+    data = path.read_bytes()
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DamagedCacheError(f"{path} is not readable JSON ({error}): it was cut short or overwritten") from error
+    if not isinstance(content, dict) or content.pop("checksum", None) != digest(content):
+        raise DamagedCacheError(f"{path} does not match its own checksum: it was changed after it was written")
+    if content.get("format") != 1:
+        raise CacheError(f"{path} has format {content.get('format')!r}; this version of teachercache reads format 1")
+    return content

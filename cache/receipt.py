@@ -1,0 +1,81 @@
+"""The receipt of a shard: proof that it is complete, and the only way to find its files.
+
+It is the last thing a builder writes, once and conditionally. Readers open only what a receipt names; a folder that no
+receipt names does not exist for them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .document import read_document, seal_document
+from .durable import publish_file
+from .errors import DamagedCacheError
+from .schema import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a finished shard consists of.
+
+    `folder` lies below the cache's root; `files` maps paths below the root to {"bytes", "xxh3"}; `manifest` is the
+    digest of the fingerprint the shard was built under; `source` is {"bytes"?, "xxh3"} of the source shard; `error`
+    holds each codec's error on this shard's first batch; `cost` holds seconds.
+    """
+
+    shard: str
+    folder: str
+    rows: int
+    manifest: str
+    files: Mapping[str, Mapping[str, Any]]
+    source: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(int(record["bytes"]) for record in self.files.values())
+
+
+def receipt_path(root: Path, shard: str) -> Path:
+    return root / "receipts" / f"{shard}.json"
+
+
+def publish_receipt(root: Path, receipt: Receipt) -> bool:
+    """Publish a receipt; False when the shard has one already, which then stands."""
+    return publish_file(receipt_path(root, receipt.shard), seal_document({"format": 1, **asdict(receipt)}))
+
+
+def read_receipt(root: Path, shard: str) -> Receipt | None:
+    """The shard's receipt, None when there is none. Raises DamagedCacheError for one that cannot be believed."""
+    path = receipt_path(root, shard)
+    try:
+        content = read_document(path)
+    except FileNotFoundError:
+        return None
+    content.pop("format")
+    try:
+        receipt = Receipt(**content)
+        _check(receipt, shard)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise DamagedCacheError(f"{path} is not a receipt this version can read: {error}") from error
+    return receipt
+
+
+def _check(receipt: Receipt, shard: str) -> None:
+    if receipt.shard != shard:
+        raise ValueError(f"it names shard {receipt.shard!r}")
+    parts = receipt.folder.split("/")
+    if len(parts) != 2 or parts[0] != "shards" or not parts[1].startswith(f"{shard}."):
+        raise ValueError(f"folder {receipt.folder!r} is not one of this shard's")
+    check_name(parts[1], "folder")
+    if not isinstance(receipt.rows, int) or receipt.rows < 0:
+        raise ValueError(f"{receipt.rows!r} rows")
+    for name, record in receipt.files.items():
+        if ".." in name.split("/") or not name.startswith(("shards/", "rows/")) or "\\" in name:
+            raise ValueError(f"file {name!r} lies outside the shard")
+        if not isinstance(record["bytes"], int) or record["bytes"] < 0:
+            raise ValueError(f"file {name!r} has {record['bytes']!r} bytes")

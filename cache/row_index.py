@@ -1,0 +1,66 @@
+"""The row index of a shard: one Arrow IPC file with a row for each row of the arrays.
+
+Columns: `id` (string), `view` (uint16), `label` (int64, null when unlabelled) and `parameters` (a fixed-size list of
+float64 whose names stand in the manifest), from which the view's pixels are drawn again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .errors import DamagedCacheError
+
+
+def rows_path(folder: str) -> str:
+    """Path below the cache's root of the row index of a shard's folder: beside the Zarr tree, which holds arrays only."""
+    return f"rows/{folder.rpartition('/')[2]}.arrow"
+
+
+@dataclass(frozen=True, slots=True)
+class RowIndex:
+    """Rows of a shard. `ids` (n,) str, `views` (n,) uint16, `labels` (n,) int64 with -1 for none, `parameters` (n, P)."""
+
+    ids: np.ndarray
+    views: np.ndarray
+    labels: np.ndarray
+    parameters: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def encode_rows(rows: RowIndex) -> bytes:
+    """The bytes of the Arrow IPC file."""
+    width = rows.parameters.shape[1]
+    flat = pa.array(np.ascontiguousarray(rows.parameters, dtype="<f8").reshape(-1))
+    columns: dict[str, Any] = {
+        "id": pa.array(rows.ids, pa.string()),
+        "view": pa.array(rows.views.astype("<u2")),
+        "label": pa.array(rows.labels, pa.int64(), mask=rows.labels < 0),
+        "parameters": pa.FixedSizeListArray.from_arrays(flat, max(1, width))
+        if width
+        else pa.array([[]] * len(rows), pa.list_(pa.float64(), 0)),
+    }
+    sink = pa.BufferOutputStream()
+    table = pa.table(columns)
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def read_rows(path: Path, parameters: int) -> RowIndex:
+    """Read a row index, mapped. Raises DamagedCacheError when it is missing, cut short or of another shape."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_file(source).read_all().combine_chunks()
+        labels = table["label"].fill_null(-1).to_numpy()
+        ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
+        views = table["view"].to_numpy()
+        flat = table["parameters"].combine_chunks().flatten() if parameters else None
+        values = np.zeros((len(ids), 0)) if flat is None else flat.to_numpy().reshape(len(ids), parameters)
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        raise DamagedCacheError(f"{path}: the row index cannot be read ({error})") from error
+    return RowIndex(ids, views, labels, values)

@@ -1,0 +1,80 @@
+"""What a signal is on disk: codec, shape, parts, and the codec's measured error."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .codecs import Codec, Part, build_codec
+from .errors import CacheError
+
+_NAME = re.compile(r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")
+_MOST_ROW_BYTES = 1 << 32  # a hostile manifest must not make a reader allocate what it claims
+
+
+def check_name(name: str, what: str) -> str:
+    """`name` when it is safe as a folder name on every system. Raises CacheError otherwise."""
+    if not isinstance(name, str) or not _NAME.match(name) or len(name) > 200:
+        raise CacheError(f"{what} {name!r} must be letters, digits, - and _, joined by single dots")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSchema:
+    """One signal of a cache. `shape` is that of one row; `error` is what the codec was measured to lose."""
+
+    name: str
+    codec: str
+    parameters: Mapping[str, Any]
+    shape: tuple[int, ...]
+    point: str = ""
+    reduce: str = "none"
+    error: Mapping[str, float] = field(default_factory=dict)
+
+    def build(self) -> Codec:
+        """The codec that reads and writes this signal."""
+        return build_codec(self.codec, self.parameters)
+
+    def parts(self) -> tuple[Part, ...]:
+        """The arrays that hold one row."""
+        return self.build().parts(self.shape)
+
+    def row_bytes(self) -> int:
+        """Bytes of one row on disk, without index and padding."""
+        return sum(np.dtype(part.dtype).itemsize * prod(part.shape) for part in self.parts())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "codec": self.codec,
+            "parameters": dict(self.parameters),
+            "shape": list(self.shape),
+            "point": self.point,
+            "reduce": self.reduce,
+            "error": dict(self.error),
+        }
+
+
+def read_schema(content: Any) -> SignalSchema:
+    """A schema from its JSON. Raises CacheError for anything a writer of ours would not have written."""
+    try:
+        shape = tuple(content["shape"])
+        schema = SignalSchema(
+            check_name(content["name"], "signal"),
+            str(content["codec"]),
+            dict(content["parameters"]),
+            shape,
+            str(content.get("point", "")),
+            str(content.get("reduce", "none")),
+            dict(content.get("error", {})),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CacheError(f"the manifest describes a signal in a way this version cannot read ({error!r})") from error
+    if not all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 31 for n in shape):
+        raise CacheError(f"signal {schema.name}: shape {shape} is impossible")
+    if schema.row_bytes() > _MOST_ROW_BYTES:
+        raise CacheError(f"signal {schema.name}: one row would take {schema.row_bytes()} bytes")
+    return schema

@@ -1,0 +1,77 @@
+"""Checks every byte of a cache against its receipts, and takes broken shards out of use."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from .cache import Cache
+from .durable import sync_path, write_errors
+from .errors import DamagedCacheError
+from .receipt import Receipt, receipt_path
+
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is wrong with a shard."""
+
+    shard: str
+    problem: str
+
+
+def verify_shard(cache: Cache, shard: str) -> Damage | None:
+    """Read every file of a finished shard and compare sizes and hashes; None when all is well or it has no receipt."""
+    try:
+        receipt = cache.receipt(shard)
+        if receipt is not None:
+            _verify_files(cache.root, receipt)
+    except DamagedCacheError as error:
+        return Damage(shard, str(error))
+    return None
+
+
+def verify_cache(cache: Cache, progress: Callable[[str], None] = lambda shard: None) -> list[Damage]:
+    """Verify all finished shards; `progress` hears each shard's name when it is done."""
+    found = []
+    for shard in cache.manifest.shards:
+        damage = verify_shard(cache, shard)
+        progress(shard)
+        if damage:
+            found.append(damage)
+    return found
+
+
+def retire_shard(cache: Cache, shard: str) -> Path:
+    """Take a broken shard out of use: its receipt moves to receipts/damaged/, so that a build makes the shard again."""
+    path = receipt_path(cache.root, shard)
+    aside = path.parent / "damaged" / path.name
+    with write_errors(aside):
+        aside.parent.mkdir(exist_ok=True)
+        os.replace(path, aside)
+        sync_path(path.parent)
+    return aside
+
+
+def _verify_files(root: Path, receipt: Receipt) -> None:
+    for name, record in receipt.files.items():
+        path = root / name
+        try:
+            size = path.stat().st_size
+            if size != record["bytes"]:
+                raise DamagedCacheError(f"{path} has {size} bytes where {record['bytes']} were written")
+            if _hash_file(path) != record["xxh3"]:
+                raise DamagedCacheError(f"{path} was changed after it was written (its xxh3 differs)")
+        except OSError as error:
+            raise DamagedCacheError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _hash_file(path: Path) -> str:
+    state = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            state.update(chunk)
+    return state.hexdigest()

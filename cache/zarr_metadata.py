@@ -1,0 +1,52 @@
+"""The zarr.json files, as the Zarr v3 specification words them (https://zarr-specs.readthedocs.io, core v3.0 and
+sharding-indexed v1.0). Any Zarr v3 client opens what they describe."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+_BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
+
+
+def group_json(attributes: Mapping[str, Any]) -> bytes:
+    """zarr.json of a group."""
+    return _encode({"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})
+
+
+def array_json(shape: tuple[int, ...], dtype: np.dtype[Any], block: int) -> bytes:
+    """zarr.json of an array whose chunks are `block` rows, all of them in one shard file.
+
+    The fill value is NaN where the dtype has one: a hole must never look like data.
+    """
+    blocks = max(1, -(-shape[0] // block))
+    sharding = {
+        "chunk_shape": [block, *shape[1:]],
+        "codecs": [_BYTES],
+        "index_codecs": [_BYTES, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+    return _encode(
+        {
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": list(shape),
+            "data_type": dtype.name,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [blocks * block, *shape[1:]]}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": "NaN" if dtype.kind == "f" else 0,
+            "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+            "attributes": {},
+            "dimension_names": ["row", *([None] * (len(shape) - 1))],
+        }
+    )
+
+
+def chunk_file(ndim: int) -> str:
+    """Path of the one shard file below the array's folder."""
+    return "/".join(["c", *(["0"] * ndim)])
+
+
+def _encode(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=1).encode() + b"\n"

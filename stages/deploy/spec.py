@@ -1,0 +1,16 @@
+"""The settings of evaluation, as they stand in the YAML."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ...data.spec import SourceSpec
+
+
+class EvaluateSpec(BaseModel):
+    """Held-out samples, and what is measured on them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: SourceSpec = Field(description="samples that no student has trained on")
+    batch_size: int = Field(256, gt=0)
+    latency_batches: tuple[int, ...] = Field((1, 32), description="batch sizes whose latency is measured")
+    latency_runs: int = Field(50, gt=4, description="timed runs per batch size")

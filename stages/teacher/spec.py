@@ -1,0 +1,19 @@
+"""The settings of a teacher, as they stand in the YAML."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TeacherSpec(BaseModel):
+    """Which model speaks, and how it is run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    model: str = Field(description="a folder written by save_pretrained, or a hub name")
+    revision: str | None = Field(None, description="commit of a hub model; required for hub names")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="dtype of the weights")
+    autocast: Literal["bfloat16", "float16"] | None = Field(None, description="dtype of torch.autocast; null for none")
+    batch_size: int = Field(256, gt=0, description="rows of a forward pass")
+    workers: int = Field(1, ge=0, description="processes that decode and prepare; 0 does it in the main process")
