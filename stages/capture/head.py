@@ -1,0 +1,41 @@
+"""Finds a classifier's head, whose input is the pooled embedding. It guesses nothing: two candidates are an error."""
+
+from torch import Tensor, nn
+
+from ..errors import StageError
+
+_NAMES = ("classifier", "head", "fc")
+
+
+def classifier_head(model: nn.Module) -> nn.Module:
+    """The child called classifier, head or fc. Raises StageError, with the candidates, when there is not exactly one."""
+    found = [name for name in _NAMES if isinstance(getattr(model, name, None), nn.Module)]
+    if len(found) != 1:
+        what = (
+            f"several heads ({', '.join(found)})"
+            if found
+            else f"no child called {', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
+        )
+        raise StageError(
+            f"the capture point 'embedding' is what enters the classifier head, but {type(model).__name__} has {what}; "
+            f"its linear layers that could be one: {', '.join(_candidates(model)) or 'none'}. Capture hidden.-1 instead"
+        )
+    return getattr(model, found[0])  # type: ignore[no-any-return]
+
+
+def pooled_input(head: nn.Module, values: Tensor) -> Tensor:
+    """What enters a head as (B, width). Raises StageError when the head takes something else than one vector."""
+    if isinstance(head, nn.Sequential) and len(head) and isinstance(head[0], nn.Flatten):
+        values = values.flatten(1)
+    if values.ndim != 2:
+        raise StageError(
+            f"the classifier head takes {tuple(values.shape)}, not one vector a row: there is no 'embedding'"
+        )
+    return values
+
+
+def _candidates(model: nn.Module) -> list[str]:
+    """Linear layers outside the backbone: direct children, and those as wide as the number of labels."""
+    labels = getattr(getattr(model, "config", None), "num_labels", None)
+    linear = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
+    return [name for name, part in linear if "." not in name or part.out_features == labels]

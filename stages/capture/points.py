@@ -1,0 +1,54 @@
+"""The names of the points at which a model is heard, and what each of them means.
+
+- `logits`: what the model returns under that name, (B, classes).
+- `embedding`: what enters the classifier head, (B, width), the pooled feature.
+- `hidden.N`: `hidden_states[N]` exactly as transformers counts them: 0 is what enters the first layer (ViT: patches with
+  positions; ResNet: the stem), -1 the last one, which for ViT comes before the final layer norm.
+- `attention.N`: the attention probabilities of layer N, (B, heads, T, T), before dropout.
+
+N may be negative. This file parses names and knows no model.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal, cast
+
+from ..errors import StageError
+
+Kind = Literal["logits", "embedding", "hidden", "attention"]
+_PATTERN = re.compile(r"(logits|embedding)|(hidden|attention)\.(-?\d+)")
+_FORMS = ("logits", "embedding", "hidden.-1", "attention.-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One capture point. `index` is the layer of hidden and attention points, else 0."""
+
+    name: str
+    kind: Kind
+    index: int = 0
+
+
+def parse_point(name: str) -> Point:
+    """The point that a name means. Raises StageError, with the nearest forms, for a name that means none."""
+    match = _PATTERN.fullmatch(name)
+    if match is None:
+        forms = "logits, embedding, hidden.N and attention.N (N counts layers and may be negative)"
+        raise StageError(f"there is no capture point {name!r}{nearest(name, _FORMS)}; points are {forms}")
+    whole, layered, index = match.groups()
+    return Point(name, cast(Kind, whole or layered), int(index or 0))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`, did you mean 'x' or 'y'?` for the known names closest to `name`; empty when none is close."""
+    close = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f", did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def point_range(kind: Kind, count: int) -> str:
+    """How the points of a kind are called when a model has `count` of them."""
+    if count == 0:
+        return f"no {kind}.N"
+    return f"{kind}.0" if count == 1 else f"{kind}.0 to {kind}.{count - 1}"
