@@ -91,7 +91,7 @@ def _probabilities(
         if options.get(name) is not None:
             raise StageError(f"attention of {type(module).__name__} uses {name}, which this version cannot listen to")
     scaling = options.get("scaling")
-    scores = (query @ _share_heads(key, query).transpose(-2, -1)).float()
+    scores: Tensor = (query @ _share_heads(key, query).transpose(-2, -1)).float()
     scores = scores * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if (bias := options.get("position_bias")) is not None:
         scores = scores + bias

@@ -8,14 +8,10 @@ _NAMES = ("classifier", "head", "fc")
 
 
 def classifier_head(model: nn.Module) -> nn.Module:
-    """The child called classifier, head or fc. Raises StageError, with the candidates, when there is not exactly one."""
+    """The child called classifier, head or fc. Raises StageError, naming candidates, unless there is exactly one."""
     found = [name for name in _NAMES if isinstance(getattr(model, name, None), nn.Module)]
     if len(found) != 1:
-        what = (
-            f"several heads ({', '.join(found)})"
-            if found
-            else f"no child called {', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
-        )
+        what = f"several heads ({', '.join(found)})" if found else f"no child called {' or '.join(_NAMES)}"
         raise StageError(
             f"the capture point 'embedding' is what enters the classifier head, but {type(model).__name__} has {what}; "
             f"its linear layers that could be one: {', '.join(_candidates(model)) or 'none'}. Capture hidden.-1 instead"

@@ -1,7 +1,7 @@
 """Listening: a context in which chosen points of a model are heard in every forward pass, for teachers and students.
 
-The model is called as always and its output is untouched. Nothing stays on the model after the context. Values heard are
-those of the last forward pass of the calling thread; a point that was not heard is an error, never an empty value.
+The model is called as always and its output is untouched. Nothing stays on the model after the context. Values heard
+are those of the last forward pass of the calling thread; a point that was not heard is an error, never an empty value.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -147,9 +147,8 @@ def _hidden_state(model: nn.Module, output: Any, point: Point) -> Tensor:
 def _check_index(model: nn.Module, point: Point, count: int) -> None:
     if not -count <= point.index < count:
         known = [f"{point.kind}.{index}" for index in range(count)]
-        raise StageError(
-            f"{type(model).__name__} has no {point.name}{nearest(point.name, known)}; it has {point_range(point.kind, count)}"
-        )
+        has = point_range(point.kind, count)
+        raise StageError(f"{type(model).__name__} has no {point.name}{nearest(point.name, known)}; it has {has}")
 
 
 def _field(model: nn.Module, output: Any, name: str) -> Any:

@@ -2,8 +2,8 @@
 
 - `logits`: what the model returns under that name, (B, classes).
 - `embedding`: what enters the classifier head, (B, width), the pooled feature.
-- `hidden.N`: `hidden_states[N]` exactly as transformers counts them: 0 is what enters the first layer (ViT: patches with
-  positions; ResNet: the stem), -1 the last one, which for ViT comes before the final layer norm.
+- `hidden.N`: `hidden_states[N]` exactly as transformers counts them: 0 is what enters the first layer (ViT: patches
+  with positions; ResNet: the stem), -1 the last one, which for ViT comes before the final layer norm.
 - `attention.N`: the attention probabilities of layer N, (B, heads, T, T), before dropout.
 
 N may be negative. This file parses names and knows no model.
