@@ -30,6 +30,10 @@ class Cache:
         self._readers: dict[str, ShardReader] = {}
         self._layouts: dict[str, list[tuple[str, np.dtype[Any], tuple[int, ...]]]] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A spawned process opens the cache again: maps and readers stay behind."""
+        return open_cache, (self.root,)
+
     @cached_property
     def receipts(self) -> Mapping[str, Receipt]:
         """Receipts of the finished shards, in source order, as they were when first asked for."""

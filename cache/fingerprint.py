@@ -23,11 +23,13 @@ def differences(cached: Any, asked: Any, path: str = "") -> list[str]:
 def check_fingerprint(root: object, cached: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Raise StaleCacheError, naming every field that differs, unless the cache was built from what is asked for.
 
-    A signal that the cache holds and nobody asks for is no difference.
+    Only the top-level fields of `asked` are compared, and a signal that the cache holds and nobody asks for is no
+    difference.
     """
-    asked_signals = asked.get("signals", {})
-    kept = {name: value for name, value in cached.get("signals", {}).items() if name in asked_signals}
-    lines = differences({**cached, "signals": kept}, dict(asked))
+    compared = {key: cached.get(key, _ABSENT) for key in asked}
+    if "signals" in asked and isinstance(compared["signals"], Mapping):
+        compared["signals"] = {name: value for name, value in compared["signals"].items() if name in asked["signals"]}
+    lines = differences(compared, dict(asked))
     if lines:
         listing = "\n  ".join(lines)
         raise StaleCacheError(

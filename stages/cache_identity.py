@@ -1,0 +1,33 @@
+"""What makes a cache the right one, as far as both phases can know it: source, views, signals. Loads nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..cache.codecs import build_codec
+from ..cache.spec import SignalSpec
+from ..data import Source, ViewPolicy
+
+PIXELS = "pixels"  # the signal that holds the canonical views themselves
+
+
+def codec_parameters(spec: SignalSpec) -> dict[str, Any]:
+    """What the codec of a signal is built with."""
+    return {"k": spec.k, "temperatures": spec.temperatures} if spec.codec == "topk" else {}
+
+
+def cache_fingerprint(
+    source: Source, policy: ViewPolicy, keep_pixels: bool, signals: Mapping[str, SignalSpec], block: int
+) -> dict[str, Any]:
+    """The part of a cache's fingerprint that phase two can check too: all but the teacher."""
+    described: dict[str, Any] = {
+        name: {
+            "point": spec.point or name,
+            "reduce": spec.reduce,
+            "codec": spec.codec,
+            "parameters": dict(build_codec(spec.codec, codec_parameters(spec)).parameters),
+        }
+        for name, spec in signals.items()
+    }
+    if keep_pixels:
+        described[PIXELS] = {"point": "view", "reduce": "none", "codec": "u8", "parameters": {}}
+    return {"source": dict(source.fingerprint), "views": dict(policy.fingerprint), "signals": described, "block": block}

@@ -1,0 +1,27 @@
+"""One batch of the stream, on the device: what every trial of the fleet takes its step on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from ...cache import SparseLogits
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B rows joined to their signals.
+
+    `ids` (B,) str; `views` uint8 (B, H, W, C) canonical views; `labels` int64 (B,), -1 for none; rows [0:labelled] are
+    the labelled ones; `signals` decoded targets by name; `shuffled` the same signals of other samples, empty when no
+    trial is a shuffled control.
+    """
+
+    step: int
+    ids: np.ndarray
+    views: Tensor
+    labels: Tensor
+    labelled: int
+    signals: Mapping[str, Tensor | SparseLogits]
+    shuffled: Mapping[str, Tensor | SparseLogits]

@@ -1,0 +1,89 @@
+"""Which rows of the cache make batch t: a pure function of (settings, t), so a killed run resumes anywhere.
+
+Rows [0:labelled] of a batch come from the samples that keep their labels, the rest from the whole pool. Each part walks
+its own endless sequence of shuffled epochs; nothing is dropped at an epoch's end.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ...cache import Cache
+from ...cache.order import ShuffledOrder, random_generator
+from ..errors import StageError
+from .spec import LabelledSpec, TrainSpec
+
+_LABELLED, _PARTNERS, _SUBSET = 1, 2, 3  # streams of random numbers that must not meet
+
+
+@dataclass(frozen=True, slots=True)
+class StepRows:
+    """Rows of one batch, numbers of the whole cache: `rows` (B,) int64, ascending inside each part."""
+
+    rows: np.ndarray
+    labelled: int
+
+
+class StepPlan:
+    """Says which rows are in batch t, and which sample stands in for which in a shuffled cache."""
+
+    def __init__(self, cache: Cache, train: TrainSpec) -> None:
+        self._train, self._views = train, cache.manifest.views
+        self._order = ShuffledOrder.of(cache.row_counts, cache.manifest.block, train.window, train.shuffle_seed)
+        self.rows, self.samples = cache.rows, cache.rows // cache.manifest.views
+        if self.rows == 0:
+            raise StageError(f"{cache.root} holds no row: nothing can be trained from it")
+        self.labels = np.concatenate([cache.reader(shard).labels for shard in cache.shards])
+        self._subset = None if train.labelled is None else self._choose(train.labelled)
+
+    def step(self, step: int) -> StepRows:
+        """The rows of batch `step`."""
+        size, labelled = self._train.batch_size, self._train.labelled
+        if labelled is None or self._subset is None:
+            return StepRows(np.sort(self._pool(step * size, size)), size)
+        first = np.sort(self._labelled(step * labelled.per_batch, labelled.per_batch, self._subset))
+        rest = size - labelled.per_batch
+        return StepRows(np.concatenate([first, np.sort(self._pool(step * rest, rest))]), labelled.per_batch)
+
+    def partners(self, rows: np.ndarray) -> np.ndarray:
+        """For each row the row of another sample, under the same view: one fixed cycle through all samples."""
+        return self._partner[rows // self._views] * self._views + rows % self._views
+
+    @cached_property
+    def _partner(self) -> np.ndarray:
+        order = random_generator(self._train.shuffle_seed, _PARTNERS).permutation(self.samples)
+        partner = np.empty_like(order)
+        partner[order] = np.roll(order, -1)
+        return partner
+
+    def _pool(self, position: int, count: int) -> np.ndarray:
+        pieces = []
+        while count > 0:
+            epoch, start = divmod(position, self.rows)
+            take = min(count, self.rows - start)
+            pieces.append(self._order.epoch_rows(epoch, start, start + take))
+            position, count = position + take, count - take
+        return np.concatenate([np.zeros(0, np.int64), *pieces])
+
+    def _labelled(self, position: int, count: int, rows: np.ndarray) -> np.ndarray:
+        pieces = []
+        while count > 0:
+            epoch, start = divmod(position, len(rows))
+            take = min(count, len(rows) - start)
+            shuffled = random_generator(self._train.shuffle_seed, _LABELLED, epoch).permutation(rows)
+            pieces.append(shuffled[start : start + take])
+            position, count = position + take, count - take
+        return np.concatenate(pieces)
+
+    def _choose(self, spec: LabelledSpec) -> np.ndarray:
+        """Rows (all views) of the samples that keep their labels."""
+        if spec.per_batch > self._train.batch_size:
+            raise StageError(
+                f"train.labelled.per_batch ({spec.per_batch}) is more than train.batch_size ({self._train.batch_size})"
+            )
+        candidates = np.flatnonzero(self.labels >= 0)
+        if len(candidates) < spec.count:
+            raise StageError(f"train.labelled.count is {spec.count}, and only {len(candidates)} samples have a label")
+        chosen = np.sort(random_generator(spec.seed, _SUBSET).permutation(candidates)[: spec.count])
+        return (chosen[:, None] * self._views + np.arange(self._views)).reshape(-1)

@@ -1,0 +1,170 @@
+"""The stream of batches that all trials share: rows in planned order, joined, read once, copied once, decoded once."""
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ...cache import Cache, SignalSchema, SparseLogits
+from ..errors import StageError
+from .batch import Batch
+from .join import Join
+from .plan import StepPlan
+from .spec import TrainSpec
+
+_AHEAD = 2  # batches that wait for the device
+
+Parts = dict[str, dict[str, torch.Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class HostBatch:
+    """A joined batch on the host: encoded parts, not yet decoded."""
+
+    step: int
+    ids: np.ndarray
+    views: torch.Tensor
+    labels: torch.Tensor
+    labelled: int
+    signals: Parts
+    shuffled: Parts
+
+
+@dataclass(frozen=True, slots=True)
+class HostBatches(Dataset[HostBatch]):
+    """Item t is batch t; a pure function of t, so any worker may make it."""
+
+    cache: Cache
+    join: Join
+    plan: StepPlan
+    signals: Sequence[str]
+    shuffled: bool
+    hide_labels: bool
+
+    def __getitem__(self, step: int) -> HostBatch:
+        chosen = self.plan.step(step)
+        rows = chosen.rows
+        labels = self.plan.labels[rows // self.cache.manifest.views]
+        if self.hide_labels:
+            labels[chosen.labelled :] = -1
+        partners = self.plan.partners(rows) if self.shuffled else rows
+        return HostBatch(
+            step,
+            self.join.ids(rows),
+            torch.from_numpy(self.join.views(rows)),
+            torch.from_numpy(labels),
+            chosen.labelled,
+            self._read(rows),
+            self._read(partners) if self.shuffled else {},
+        )
+
+    def _read(self, rows: np.ndarray) -> Parts:
+        read = {name: self.cache.encoded(name, rows) for name in self.signals}
+        return {name: {part: torch.from_numpy(x) for part, x in parts.items()} for name, parts in read.items()}
+
+
+class Stream:
+    """Batches of a complete cache joined to its source, on a device.
+
+    Only `signals` are read. Raises CacheError for a cache with missing shards or signals.
+    """
+
+    def __init__(
+        self, cache: Cache, join: Join, train: TrainSpec, signals: Sequence[str], device: torch.device, shuffled: bool
+    ) -> None:
+        cache.require_complete()
+        self._cache, self._train, self._device = cache, train, device
+        self.plan = StepPlan(cache, train)
+        self.signals: Mapping[str, SignalSchema] = cache.manifest.signals
+        self.cache_fingerprint: Mapping[str, Any] = cache.manifest.fingerprint
+        self._host = HostBatches(cache, join, self.plan, tuple(signals), shuffled, train.labelled is not None)
+
+    def require_labels(self) -> None:
+        """Raise StageError naming a sample without a label, when the labelled rows would hold it."""
+        if self._train.labelled is None and np.any(self.plan.labels < 0):
+            number = int(np.argmax(self.plan.labels < 0))
+            name = self._host.join.ids(np.array([number * self._cache.manifest.views]))[0]
+            raise StageError(
+                f"sample {name!r} has no label, and a cross_entropy term needs one: set train.labelled.count to train "
+                "with the labels there are, or drop the term"
+            )
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Batches start..stop, in order, prepared ahead of the device."""
+        for host in self._prepared(start, stop):
+            yield self._to_device(host)
+
+    def _prepared(self, start: int, stop: int) -> Iterator[HostBatch]:
+        workers = self._train.workers
+        if workers == 0:
+            return _ahead(self._host, start, stop)
+        pin = self._device.type == "cuda"
+        loader = DataLoader(
+            self._host, None, sampler=range(start, stop), num_workers=workers, collate_fn=_same, pin_memory=pin
+        )
+        return iter(loader)
+
+    def _to_device(self, host: HostBatch) -> Batch:
+        return Batch(
+            host.step,
+            host.ids,
+            host.views.to(self._device, non_blocking=True),
+            host.labels.to(self._device, non_blocking=True),
+            host.labelled,
+            self._decode(host.signals),
+            self._decode(host.shuffled),
+        )
+
+    def _decode(self, encoded: Parts) -> dict[str, torch.Tensor | SparseLogits]:
+        """Copy the encoded parts, then decode on the device."""
+        found = {}
+        for name, parts in encoded.items():
+            there = {part: tensor.to(self._device, non_blocking=True) for part, tensor in parts.items()}
+            found[name] = self._cache.codec(name).decode(there, self.signals[name].shape)
+        return found
+
+
+def _ahead(batches: HostBatches, start: int, stop: int) -> Iterator[HostBatch]:
+    """Batches made by one thread, at most `_AHEAD` waiting; its error is raised here."""
+    waiting: queue.Queue[HostBatch | BaseException] = queue.Queue(_AHEAD)
+    leave = threading.Event()
+
+    def work() -> None:
+        try:
+            for step in range(start, stop):
+                if not _put(waiting, batches[step], leave):
+                    return
+        except BaseException as error:  # handed to the thread that waits for the batch
+            _put(waiting, error, leave)
+
+    thread = threading.Thread(target=work, name="stream", daemon=True)
+    thread.start()
+    try:
+        for _ in range(start, stop):
+            item = waiting.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        leave.set()
+        thread.join()
+
+
+def _put(waiting: "queue.Queue[Any]", item: Any, leave: threading.Event) -> bool:
+    """Put an item unless nobody waits for it any more."""
+    while not leave.is_set():
+        try:
+            waiting.put(item, timeout=0.1)
+            return True
+        except queue.Full:
+            continue
+    return False
+
+
+def _same(batch: HostBatch) -> HostBatch:
+    return batch

@@ -1,0 +1,30 @@
+"""What travels from the loader workers to the device: some whole samples of one shard, all their views."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedBatch:
+    """Samples [start, stop) of `shard` in source order, row-major (sample, view); n rows.
+
+    `ids` (samples,) str, `labels` (samples,) int64 with -1 for none, `parameters` (n, P) float64, `views` (n, H, W, C)
+    uint8 or None when pixels are not kept, `inputs` the teacher's own.
+    """
+
+    shard: str
+    start: int
+    stop: int
+    last: bool
+    ids: np.ndarray
+    labels: np.ndarray
+    parameters: np.ndarray
+    views: torch.Tensor | None
+    inputs: Mapping[str, torch.Tensor]
+
+    @property
+    def rows(self) -> int:
+        return len(self.parameters)

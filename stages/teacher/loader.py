@@ -1,0 +1,69 @@
+"""Loader workers: decode, draw and replay views, prepare. Batches arrive in source order, a bounded number ahead."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ...data import Source, ViewPolicy, decode
+from .batch import PreparedBatch
+from .preprocessing import Preprocessor
+
+Piece = tuple[str, int, int, bool]  # shard, first sample, one past the last, last piece of the shard
+
+
+def plan_pieces(source: Source, shards: Sequence[str], samples: int) -> list[Piece]:
+    """Cut shards into pieces of at most `samples` samples; a shard without samples is one empty piece."""
+    pieces = []
+    for shard in shards:
+        count = len(source.open(shard))
+        starts = range(0, max(1, count), samples)
+        pieces += [(shard, start, min(start + samples, count), start + samples >= count) for start in starts]
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPieces(Dataset[PreparedBatch]):
+    """Item i is piece i, prepared."""
+
+    source: Source
+    policy: ViewPolicy
+    prepare: Preprocessor
+    pieces: Sequence[Piece]
+    keep_pixels: bool
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def __getitem__(self, number: int) -> PreparedBatch:
+        shard, start, stop, last = self.pieces[number]
+        opened = self.source.open(shard)
+        ids = np.asarray(opened.ids[start:stop], np.str_)
+        parameters = self.policy.draw(opened.ids[start:stop])
+        views = self._views(opened, start, stop, parameters)
+        inputs = self.prepare(views) if len(views) else {}
+        kept = torch.from_numpy(views) if self.keep_pixels else None
+        return PreparedBatch(shard, start, stop, last, ids, opened.labels[start:stop], parameters, kept, inputs)
+
+    def _views(self, opened: Any, start: int, stop: int, parameters: np.ndarray) -> np.ndarray:
+        policy = self.policy
+        views = np.empty(((stop - start) * policy.count, policy.size, policy.size, policy.channels), np.uint8)
+        for i in range(start, stop):
+            image = decode(opened[i], policy.channels)
+            for row in range((i - start) * policy.count, (i - start + 1) * policy.count):
+                views[row] = policy.replay(image, parameters[row])
+        return views
+
+
+def prepared_batches(pieces: PreparedPieces, workers: int, pin: bool) -> Iterator[PreparedBatch]:
+    """The pieces in order, prepared by `workers` processes (0: here), two batches ahead of the device each."""
+    ahead: dict[str, Any] = {"prefetch_factor": 2, "persistent_workers": False} if workers else {}
+    loader = DataLoader(pieces, batch_size=None, num_workers=workers, collate_fn=_same, pin_memory=pin, **ahead)
+    return iter(loader)
+
+
+def _same(batch: PreparedBatch) -> PreparedBatch:
+    return batch

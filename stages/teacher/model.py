@@ -1,0 +1,53 @@
+"""Loads an image classifier whole, or not at all: a missing or unexpected weight is an error, not a warning."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import StageError
+from .spec import TeacherSpec
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is cuda, then mps, then cpu. Raises StageError for a device this machine does not have."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:
+        raise StageError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try auto or cpu") from error
+
+
+def load_classifier(spec: TeacherSpec, folder: Path, device: torch.device) -> torch.nn.Module:
+    """The classifier in evaluation mode on the device, without gradients."""
+    from transformers import AutoModelForImageClassification
+
+    try:
+        model, info = AutoModelForImageClassification.from_pretrained(
+            folder, dtype=_DTYPES[spec.dtype], use_safetensors=True, output_loading_info=True, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise StageError(f"teacher.model: {folder} is no image classifier that can be loaded ({_first(error)})") from error
+    _check_loading(folder, info)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model.eval().to(device)
+
+
+def _check_loading(folder: Path, info: dict[str, Any]) -> None:
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        keys = sorted(str(key) for key in info.get(kind, ()))
+        if keys:
+            some = ", ".join(keys[:5]) + (", ..." if len(keys) > 5 else "")
+            what = kind.replace("_", " ")
+            raise StageError(f"teacher.model: the weights in {folder} do not fit its config.json: {what} {some}")
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,178 @@
+"""Phase one: the teacher runs once over every missing shard, and what it said goes to the cache.
+
+Workers prepare, the device computes and encodes, a thread writes. The same call again computes only what is missing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from ...cache import Cache, CacheError, Manifest, create_cache, open_cache
+from ...cache.manifest import MANIFEST_FILE
+from ...data import check_ids
+from ..errors import Interrupted, StageError
+from ..versions import library_versions
+from .batch import PreparedBatch
+from .classifier import ImageClassifier
+from .encoding import clock, encode_batch, measure_errors
+from .job import CacheJob
+from .loader import PreparedPieces, plan_pieces, prepared_batches
+from .model import pick_device
+from .preprocessing import Preprocessor
+from .sink import ShardSink
+
+Progress = Callable[[int, int], None]  # rows done, rows to do
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSummary:
+    """What a build did: shards and rows made now, shards that stood already, seconds, and seconds waited for data."""
+
+    shards: int
+    rows: int
+    standing: int
+    seconds: float
+    waited: float
+
+
+def build_cache(
+    job: CacheJob,
+    progress: Progress = lambda done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+    only: Callable[[str], bool] = lambda shard: True,
+) -> BuildSummary:
+    """Compute every missing shard that `only` accepts.
+
+    Raises DataError and StageError for what cannot be used, StaleCacheError when another cache is there, StageFailed
+    for a signal that is not finite, CacheWriteError when the disk refuses, Interrupted when `stop` says so.
+    """
+    started = perf_counter()
+    check_ids(job.source)
+    missing = [shard for shard in _missing(job) if only(shard)]
+    standing = len(job.source.shards()) - len(missing)
+    if not missing:
+        return BuildSummary(0, 0, standing, perf_counter() - started, 0.0)
+    pieces = _pieces(job, missing)
+    total = sum(stop_ - start for _, start, stop_, _ in pieces.pieces) * job.policy.count
+    device = pick_device(job.teacher.device)
+    batches = prepared_batches(pieces, job.teacher.workers, pin=device.type == "cuda")
+    run = _Run(job, device, progress, stop, total)
+    run.over(batches)
+    return BuildSummary(len(missing), total, standing, perf_counter() - started, run.waited)
+
+
+def _missing(job: CacheJob) -> list[str]:
+    """Shards without a receipt, in source order. Raises StaleCacheError when the cache is another job's."""
+    if not (job.root / MANIFEST_FILE).exists():
+        return list(job.source.shards())
+    return list(open_cache(job.root, job.fingerprint).missing())
+
+
+def _pieces(job: CacheJob, shards: list[str]) -> PreparedPieces:
+    samples = max(1, job.teacher.batch_size // job.policy.count)
+    prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
+    return PreparedPieces(
+        job.source, job.policy, prepare, plan_pieces(job.source, shards, samples), job.keep_pixels
+    )
+
+
+class _Run:
+    """One pass over prepared batches. The cache is created when the first batch has told the signals' shapes."""
+
+    def __init__(
+        self, job: CacheJob, device: torch.device, progress: Progress, stop: Callable[[], bool], total: int
+    ) -> None:
+        self.job, self.device, self.progress, self.stop, self.total = job, device, progress, stop, total
+        self.waited = 0.0
+        self._shard_started = perf_counter()
+
+    def over(self, batches: Iterator[PreparedBatch]) -> None:
+        first = next(batches)
+        teacher = ImageClassifier(self.job.teacher, self.job.folder, self.job.signals, self.device)
+        try:
+            cache = self._cache(teacher, first)
+            with ShardSink(cache, self.job.source, library_versions()) as sink:
+                self._feed(teacher, cache, sink, first, batches)
+        finally:
+            teacher.close()
+
+    def _cache(self, teacher: ImageClassifier, first: PreparedBatch) -> Cache:
+        """Open or create the cache that fits what the teacher says."""
+        root = self.job.root
+        if (root / MANIFEST_FILE).exists():
+            return open_cache(root, self.job.fingerprint)
+        if not first.rows:
+            raise StageError(f"the first shard, {first.shard}, holds no sample: remove it, or put samples into it")
+        heard = self._hear(teacher, first)
+        try:
+            schemas = self.job.schemas(heard)
+        except CacheError as error:
+            raise StageError(f"cache.signals: {error}") from error
+        errors = measure_errors(heard, schemas)
+        schemas = {name: replace(schema, error=errors.get(name, {})) for name, schema in schemas.items()}
+        return create_cache(root, self._manifest(schemas, teacher))
+
+    def _manifest(self, schemas: Mapping[str, Any], teacher: ImageClassifier) -> Manifest:
+        job = self.job
+        return Manifest(
+            fingerprint=job.fingerprint,
+            signals=schemas,
+            shards=tuple(job.source.shards()),
+            views=job.policy.count,
+            block=job.block,
+            parameters=tuple(job.policy.parameters),
+            classes=job.source.classes or teacher.classes(),
+            teacher={"model": job.teacher.model, "revision": job.teacher.revision, **teacher.facts()},
+            versions=library_versions(),
+        )
+
+    def _feed(
+        self, teacher: ImageClassifier, cache: Cache, sink: ShardSink, first: PreparedBatch, rest: Iterator[PreparedBatch]
+    ) -> None:
+        done, skipped = 0, None
+        for prepared in self._timed(first, rest):
+            if self.stop():
+                raise Interrupted(f"stopped with {done} of {self.total} rows done; the same command continues")
+            if prepared.start == 0 and cache.receipt(prepared.shard) is not None:
+                skipped = prepared.shard  # another builder has finished it in the meantime
+            if prepared.shard != skipped:
+                self._one(teacher, cache, sink, prepared)
+            done += prepared.rows
+            self.progress(done, self.total)
+
+    def _one(self, teacher: ImageClassifier, cache: Cache, sink: ShardSink, prepared: PreparedBatch) -> None:
+        schemas = cache.manifest.signals
+        if prepared.start == 0:
+            self._shard_started = perf_counter()
+        started = clock(self.device)
+        heard = self._hear(teacher, prepared) if prepared.rows else _nothing(schemas, self.job.signals)
+        encoded = encode_batch(prepared, heard, schemas, started, self.device)
+        facts: dict[str, Any] = {}
+        if prepared.last:
+            errors = measure_errors(heard, schemas) if prepared.rows else {}
+            facts = {"error": errors, "cost": {"seconds": perf_counter() - self._shard_started}}
+        sink.put(encoded, facts)
+
+    def _hear(self, teacher: ImageClassifier, prepared: PreparedBatch) -> dict[str, torch.Tensor]:
+        inputs = {name: value.to(self.device, non_blocking=True) for name, value in prepared.inputs.items()}
+        return teacher(inputs)
+
+    def _timed(self, first: PreparedBatch, rest: Iterator[PreparedBatch]) -> Iterator[PreparedBatch]:
+        """The batches, counting the seconds spent waiting for workers."""
+        yield first
+        while True:
+            started = perf_counter()
+            try:
+                prepared = next(rest)
+            except StopIteration:
+                return
+            self.waited += perf_counter() - started
+            yield prepared
+
+
+def _nothing(schemas: Mapping[str, Any], signals: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """Zero rows of every heard signal, for a shard without samples."""
+    return {name: torch.zeros((0, *schemas[name].shape)) for name in signals}

@@ -1,0 +1,84 @@
+"""Finds a teacher's folder and fingerprints what is in it, without loading anything.
+
+Only safetensors weights are accepted: nothing pickled is read.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from ..errors import StageError
+from .spec import TeacherSpec
+
+_CHUNK = 1 << 22
+_PATTERNS = ["*.json", "*.safetensors"]
+
+
+def teacher_folder(spec: TeacherSpec) -> Path:
+    """The local folder of the teacher; a hub model is fetched at its pinned revision.
+
+    Raises StageError when it is neither a folder nor a hub name that can be had.
+    """
+    folder = Path(spec.model)
+    if folder.is_dir():
+        return folder
+    if spec.revision is None:
+        raise StageError(
+            f"teacher.model: {spec.model} is not a folder; for a hub model also set teacher.revision to a commit, "
+            "so that the same weights are heard every time"
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(spec.model, revision=spec.revision, allow_patterns=_PATTERNS))
+    except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
+        raise StageError(
+            f"teacher.model: {spec.model} at revision {spec.revision} cannot be had from the hub ({error}); "
+            "check the name, the revision and the network, or point teacher.model at a local folder"
+        ) from error
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder. Raises StageError when there is none."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files or not (folder / "config.json").is_file():
+        raise StageError(
+            f"teacher.model: {folder} needs config.json and *.safetensors, as save_pretrained writes them "
+            "(pickled weights are not read)"
+        )
+    return files
+
+
+def teacher_fingerprint(spec: TeacherSpec, folder: Path) -> dict[str, Any]:
+    """What decides the teacher's numbers: weights, configuration, preprocessing, precision. JSON."""
+    return {
+        "weights": _hash_files(weight_files(folder)),
+        "config": _json_digest(folder / "config.json", drop=("transformers_version", "_name_or_path")),
+        "preprocessing": _json_digest(folder / "preprocessor_config.json"),
+        "revision": spec.revision,
+        "dtype": spec.dtype,
+        "autocast": spec.autocast,
+    }
+
+
+def _hash_files(files: list[Path]) -> str:
+    state = xxhash.xxh3_128()
+    for path in files:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                state.update(chunk)
+    return state.hexdigest()
+
+
+def _json_digest(path: Path, drop: tuple[str, ...] = ()) -> str:
+    try:
+        content: Mapping[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise StageError(f"teacher.model: {path} is missing; save the teacher's image processor beside its weights") from None
+    except ValueError as error:
+        raise StageError(f"teacher.model: {path} is not JSON ({error})") from error
+    kept = {key: value for key, value in content.items() if key not in drop}
+    return xxhash.xxh3_128_hexdigest(json.dumps(kept, sort_keys=True).encode())
