@@ -37,7 +37,7 @@ def encode_rows(rows: RowIndex) -> bytes:
     width = rows.parameters.shape[1]
     flat = pa.array(np.ascontiguousarray(rows.parameters, dtype="<f8").reshape(-1))
     columns: dict[str, Any] = {
-        "id": pa.array(rows.ids, pa.string()),
+        "id": pa.array(rows.ids.astype(np.str_), pa.string()),
         "view": pa.array(rows.views.astype("<u2")),
         "label": pa.array(rows.labels, pa.int64(), mask=rows.labels < 0),
         "parameters": pa.FixedSizeListArray.from_arrays(flat, max(1, width))

@@ -1,0 +1,1 @@
+"""What the user touches: command line, configuration, order of the stages, report, shipped recipes."""

@@ -1,0 +1,62 @@
+"""The command line: a table of plain functions. Exit codes: 0 done, 1 failed, 2 bad input, 75 interrupted."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from .commands import cache, check, evaluate, init, report, run, train
+from .console import errors
+
+EXAMPLES = "Start with [bold]teachercache init recipe.yaml[/bold], then [bold]teachercache run recipe.yaml[/bold]."
+
+app = typer.Typer(
+    name="teachercache",
+    help="Run the teacher once, train many students. " + EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cache_app = typer.Typer(help="Build, look into and verify caches.", no_args_is_help=True, rich_markup_mode="rich")
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "init": init.init,
+    "check": check.check,
+    "train": train.train,
+    "evaluate": evaluate.evaluate,
+    "report": report.report,
+    "run": run.run,
+}
+CACHE_COMMANDS: dict[str, Callable[..., Any]] = {
+    "build": cache.build,
+    "inspect": cache.inspect,
+    "verify": cache.verify,
+}
+for _name, _function in COMMANDS.items():
+    app.command(_name)(_function)
+for _name, _function in CACHE_COMMANDS.items():
+    cache_app.command(_name)(_function)
+app.add_typer(cache_app, name="cache")
+
+
+def main() -> None:
+    """Run the command line; what went wrong becomes one message and an exit code."""
+    # transformers warns once per image processor when torchvision is absent, which is as it should be here
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        app()
+    except KeyboardInterrupt:
+        errors.print("[yellow]interrupted[/yellow]; the same command continues")
+        sys.exit(75)
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if code is None:
+            raise  # a fault of ours: the traceback is what a bug report needs
+        word = "[yellow]interrupted[/yellow]" if code == 75 else "[bold red]error[/bold red]"
+        errors.print(f"{word}: ", end="")
+        errors.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(code)

@@ -1,0 +1,29 @@
+"""`teachercache run`: all stages in order."""
+
+from ..building import build_caches
+from ..config import load_config
+from ..console import console
+from ..evaluating import evaluate_run
+from ..interruption import interruptible
+from ..reporting import report_run
+from ..training import train_students
+from .arguments import ConfigPath
+
+
+def run(config: ConfigPath) -> None:
+    """Build the caches, train every student, evaluate them, and write the report.
+
+    Example: [bold]teachercache run recipe.yaml[/bold]
+
+    The same command again continues where it stopped, and does nothing twice.
+    """
+    loaded = load_config(config)
+    with interruptible() as stop:
+        console.rule("1 of 4  teacher")
+        build_caches(loaded, stop)
+        console.rule("2 of 4  students")
+        train_students(loaded, stop)
+        console.rule("3 of 4  evaluation")
+        evaluate_run(loaded, stop)
+        console.rule("4 of 4  report")
+        report_run(loaded)

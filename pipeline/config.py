@@ -1,0 +1,141 @@
+"""The one typed configuration: a YAML file, checked whole before anything starts.
+
+An unknown key, a wrong type or a missing field is one error that names the file, the dotted path and the nearest valid
+word. Relative paths in it start at the working directory.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..cache.spec import CacheSpec
+from ..data.spec import SourceSpec, ViewsSpec
+from ..stages.deploy.spec import EvaluateSpec
+from ..stages.student.spec import StudentSpec, TrainSpec
+from ..stages.teacher.spec import TeacherSpec
+from .errors import ConfigError
+
+
+class Config(BaseModel):
+    """Everything about one run, from samples to report."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="shown in the report")
+    output: str = Field(description="folder of this run: cache, students and report")
+    source: SourceSpec
+    views: ViewsSpec = ViewsSpec()
+    teacher: TeacherSpec
+    cache: CacheSpec
+    train: TrainSpec
+    students: tuple[StudentSpec, ...] = Field(min_length=1)
+    evaluate: EvaluateSpec
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Config":
+        names = [student.name for student in self.students]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"students: two students are named {twice[0]}; give each a name of its own")
+        return self
+
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        return Path(self.output)
+
+    @property
+    def cache_path(self) -> Path:
+        """The training cache."""
+        return Path(self.cache.path) if self.cache.path else self.run / "cache"
+
+    @property
+    def held_out_path(self) -> Path:
+        """The cache of the held-out samples."""
+        return self.cache_path.with_name(f"{self.cache_path.name}-held-out")
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration. Raises ConfigError with one line per thing that is wrong."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; `teachercache init` writes one to start from") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no settings; `teachercache init` writes a file to start from")
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {line}" for line in _lines(error))) from error
+
+
+def _lines(error: ValidationError) -> Iterable[str]:
+    items = error.errors(include_url=False)
+    for item in items:
+        if item["type"] == "too_short" and any(_below(other["loc"], item["loc"]) for other in items):
+            continue  # its items are wrong, which has been said
+        where = ".".join(str(part) for part in item["loc"] if not _is_branch(str(part)))
+        if item["type"] == "extra_forbidden":
+            yield f"{where}: unknown key{_nearest(item['loc'])}"
+        elif item["type"] == "missing":
+            yield f"{where}: this is required and missing"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            given = "" if isinstance(item["input"], Mapping | list) else f", not {item['input']!r}"
+            yield f"{where}: {message}{given}" if where else message
+
+
+def _below(location: tuple[Any, ...], above: tuple[Any, ...]) -> bool:
+    return len(location) > len(above) and location[: len(above)] == above
+
+
+def _is_branch(part: str) -> bool:
+    """Whether a part of a location is pydantic's name for a branch of a union, which nobody has written in the YAML."""
+    return bool(re.fullmatch(r"(str|int|float|tuple\[.*|function-.*|crop|flip|jitter)", part))
+
+
+def _nearest(location: tuple[Any, ...]) -> str:
+    """Say which valid key is nearest to an unknown one."""
+    known = _known_keys(location[:-1])
+    near = difflib.get_close_matches(str(location[-1]), known, 1, 0.5)
+    return f"; did you mean {near[0]}?" if near else f"; the keys here are {', '.join(known)}" if known else ""
+
+
+def _known_keys(location: Iterable[Any]) -> list[str]:
+    """Names of the fields of the model at a location of the configuration."""
+    schema = Config.model_json_schema()
+    here: Any = schema
+    for part in location:
+        here = _step(schema, here, part)
+    return sorted(_resolve(schema, here, None).get("properties", {}))
+
+
+def _step(schema: Mapping[str, Any], here: Any, part: Any) -> Any:
+    here = _resolve(schema, here, part)
+    if isinstance(part, int):
+        return here.get("items", {})
+    if part in here.get("properties", {}):
+        return here["properties"][part]
+    additional = here.get("additionalProperties", {})
+    return additional if isinstance(additional, dict) and additional else here
+
+
+def _resolve(schema: Mapping[str, Any], here: Any, part: Any) -> dict[str, Any]:
+    """Follow a $ref, and of a union take the branch with properties (or the one that `part` names)."""
+    if "oneOf" in here and "discriminator" in here and part in here["discriminator"]["mapping"]:
+        here = {"$ref": here["discriminator"]["mapping"][part]}
+    for branch in here.get("anyOf", ()):
+        if "$ref" in branch:
+            here = branch
+    while "$ref" in here:
+        here = schema["$defs"][here["$ref"].rsplit("/", 1)[-1]]
+    return dict(here)

@@ -1,0 +1,65 @@
+"""What people see while work is done: a progress bar with rate and time left, or a line now and then in a log file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+_LINE_EVERY = 30.0  # seconds between lines when nobody watches a terminal
+
+
+class RateColumn(ProgressColumn):
+    """Units per second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text(f"{rate:,.0f} {self._unit}/s" if rate else f"- {self._unit}/s", style="cyan")
+
+
+class Bar:
+    """One bar. `update(done, total)` and `note(text)`."""
+
+    def __init__(self, progress: Progress, title: str, unit: str) -> None:
+        self._progress, self._title, self._unit = progress, title, unit
+        self._task = progress.add_task(title, total=None, note="")
+        self._said, self._started, self._note = monotonic(), monotonic(), ""
+        self._first: int | None = None
+
+    def update(self, done: int, total: int) -> None:
+        """Show how far the work is."""
+        self._first = done if self._first is None else self._first
+        self._progress.update(self._task, completed=done, total=total)
+        if not console.is_terminal and (monotonic() - self._said > _LINE_EVERY):
+            self._said = monotonic()
+            rate = (done - self._first) / max(1e-9, self._said - self._started)
+            console.print(f"{self._title}: {done:,} of {total:,} {self._unit}, {rate:,.0f}/s {self._note}".rstrip())
+
+    def note(self, text: str) -> None:
+        """Show a short text behind the bar."""
+        self._note = text
+        self._progress.update(self._task, note=text)
+
+
+@contextmanager
+def progress_bar(title: str, unit: str) -> Iterator[Bar]:
+    """A bar while the context is open."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(unit),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield Bar(progress, title, unit)

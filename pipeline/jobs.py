@@ -1,0 +1,55 @@
+"""From the configuration to what the stages take: sources, cache jobs, streams."""
+
+from pathlib import Path
+
+from ..cache import Cache, open_cache
+from ..cache.spec import SignalSpec
+from ..data import Source, ViewPolicy, open_source
+from ..data.spec import SourceSpec, ViewsSpec
+from ..stages.cache_identity import cache_fingerprint
+from ..stages.errors import StageError
+from ..stages.student.join import Join
+from .config import Config
+
+
+def held_out_views(views: ViewsSpec) -> ViewsSpec:
+    """The held-out samples are seen plain, once."""
+    return views.model_copy(update={"count": 1, "operations": ()})
+
+
+def held_out_signals(config: Config) -> dict[str, SignalSpec]:
+    """Evaluation needs the teacher's logits, and no other signal."""
+    return {"logits": SignalSpec(codec="f32")}
+
+
+def check_splits(train: Source, held_out: Source) -> None:
+    """Raise StageError when a held-out sample is also trained on, as far as ids can tell."""
+    trained = {sample for shard in train.shards() for sample in train.open(shard).ids}
+    for shard in held_out.shards():
+        for sample in held_out.open(shard).ids:
+            if sample in trained:
+                raise StageError(
+                    f"evaluate.source: sample {sample!r} of shard {shard} is also in source; figures on it would mean nothing"
+                )
+
+
+def open_joined(config: Config, held_out: bool = False) -> tuple[Cache, Join]:
+    """A finished cache, checked against the configuration without looking at the teacher, and its samples."""
+    spec = config.evaluate.source if held_out else config.source
+    views = held_out_views(config.views) if held_out else config.views
+    signals = held_out_signals(config) if held_out else dict(config.cache.signals)
+    source, policy = open_source(spec), ViewPolicy(views)
+    asked = cache_fingerprint(source, policy, views.keep_pixels, signals, config.cache.block)
+    cache = open_cache(config.held_out_path if held_out else config.cache_path, asked)
+    cache.require_complete()
+    return cache, Join(cache, source, policy)
+
+
+def source_of(spec: SourceSpec) -> Source:
+    """Open a source."""
+    return open_source(spec)
+
+
+def cache_root(config: Config, held_out: bool) -> Path:
+    """Where the training or the held-out cache is."""
+    return config.held_out_path if held_out else config.cache_path
