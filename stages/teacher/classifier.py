@@ -9,9 +9,9 @@ import torch
 
 from ...cache.spec import SignalSpec
 from ..capture import listen
+from ..capture.reduction import REDUCTIONS
 from ..errors import StageError
 from .model import load_classifier
-from .reduction import REDUCTIONS
 from .spec import TeacherSpec
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
