@@ -90,7 +90,7 @@ class Stream:
             number = int(np.argmax(self.plan.labels < 0))
             name = self._host.join.ids(np.array([number * self._cache.manifest.views]))[0]
             raise StageError(
-                f"sample {name!r} has no label, and a cross_entropy term needs one: set train.labelled.count to train "
+                f"sample {str(name)!r} has no label, and a cross_entropy term needs one: set train.labelled.count to train "
                 "with the labels there are, or drop the term"
             )
 

@@ -27,7 +27,9 @@ def pick_device(name: str) -> torch.device:
 def load_classifier(spec: TeacherSpec, folder: Path, device: torch.device) -> torch.nn.Module:
     """The classifier in evaluation mode on the device, without gradients."""
     from transformers import AutoModelForImageClassification
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # it would draw over our own
     try:
         model, info = AutoModelForImageClassification.from_pretrained(
             folder, dtype=_DTYPES[spec.dtype], use_safetensors=True, output_loading_info=True, local_files_only=True

@@ -1,4 +1,4 @@
-"""Tiny random teachers and small sources of real images."""
+"""Fixtures that several rooms share: tiny random teachers, small sources of images, jobs over them."""
 
 import io
 import json

@@ -1,0 +1,154 @@
+"""The student's stream: rows in planned order, joined to the right sample, whatever makes the batches."""
+
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from teachercache.cache import Cache, CacheError, open_cache
+from teachercache.stages.errors import StageError
+from teachercache.stages.student.join import Join
+from teachercache.stages.student.plan import StepPlan
+from teachercache.stages.student.spec import TrainSpec
+from teachercache.stages.student.stream import Stream
+from teachercache.stages.teacher.job import CacheJob
+from teachercache.stages.teacher.runner import build_cache
+
+MakeJob = Callable[..., CacheJob]
+
+
+def train_spec(**changes: Any) -> TrainSpec:
+    """Batches of 8 rows."""
+    return TrainSpec.model_validate({"steps": 10, "batch_size": 8, "window": 2, **changes})
+
+
+def open_join(job: CacheJob) -> tuple[Cache, Join]:
+    """Build the job's cache and join it to its source."""
+    build_cache(job)
+    cache = open_cache(job.root, job.fingerprint)
+    return cache, Join(cache, job.source, job.policy)
+
+
+def make_stream(cache: Cache, join: Join, shuffled: bool = False, **changes: Any) -> Stream:
+    """A stream on the CPU."""
+    return Stream(cache, join, train_spec(**changes), ["logits", "top"], torch.device("cpu"), shuffled)
+
+
+def test_replayed_views_equal_the_pixels_the_teacher_saw(make_job: MakeJob, tmp_path: Path) -> None:
+    kept, kept_join = open_join(make_job(keep_pixels=True, root=tmp_path / "kept"))
+    drawn, drawn_join = open_join(make_job(root=tmp_path / "drawn"))
+    rows = np.random.default_rng(0).permutation(kept.rows)
+    np.testing.assert_array_equal(kept_join.views(rows), drawn_join.views(rows))
+    assert "pixels" in kept.signals and "pixels" not in drawn.signals
+
+
+def test_every_batch_row_carries_its_own_samples_view_label_and_signal(make_job: MakeJob) -> None:
+    cache, join = open_join(make_job())
+    whole = cache.read(np.arange(cache.rows), ["logits"])
+    by_view = {join.views(np.array([row])).tobytes(): row for row in range(cache.rows)}
+    assert len(by_view) == cache.rows
+    for batch in make_stream(cache, join).batches(0, 10):
+        for i in range(8):
+            row = by_view[batch.views[i].numpy().tobytes()]
+            assert batch.ids[i] == whole.ids[row]
+            assert int(batch.labels[i]) == whole.labels[row]
+            np.testing.assert_array_equal(batch.signals["logits"][i], whole.signals["logits"][row])
+
+
+def test_an_epoch_of_steps_visits_every_row_once(make_job: MakeJob) -> None:
+    cache, _ = open_join(make_job())
+    plan = StepPlan(cache, train_spec(batch_size=6))
+    for epoch in range(3):
+        rows = np.concatenate([plan.step(step).rows for step in range(5 * epoch, 5 * epoch + 5)])
+        np.testing.assert_array_equal(np.sort(rows), np.arange(30))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stream_resumed_anywhere_gives_the_same_batches(make_job: MakeJob, workers: int) -> None:
+    cache, join = open_join(make_job())
+    whole = list(make_stream(cache, join, shuffled=True).batches(0, 10))
+    rest = list(make_stream(cache, join, shuffled=True, workers=workers).batches(6, 10))
+    assert [batch.step for batch in rest] == [6, 7, 8, 9]
+    for ours, theirs in zip(rest, whole[6:], strict=True):
+        np.testing.assert_array_equal(ours.ids, theirs.ids)
+        torch.testing.assert_close(ours.views, theirs.views, rtol=0, atol=0)
+        torch.testing.assert_close(ours.signals["logits"], theirs.signals["logits"], rtol=0, atol=0)
+        torch.testing.assert_close(ours.shuffled["logits"], theirs.shuffled["logits"], rtol=0, atol=0)
+        torch.testing.assert_close(ours.signals["top"].values, theirs.signals["top"].values, rtol=0, atol=0)
+
+
+def test_shuffled_signals_belong_to_another_sample_always_the_same_one(make_job: MakeJob) -> None:
+    cache, _ = open_join(make_job())
+    plan = StepPlan(cache, train_spec())
+    rows = np.arange(cache.rows)
+    partners = plan.partners(rows)
+    assert np.all(partners // 3 != rows // 3) and np.all(partners % 3 == rows % 3)
+    np.testing.assert_array_equal(np.sort(partners), rows)
+    np.testing.assert_array_equal(StepPlan(cache, train_spec()).partners(rows[::-1]), partners[::-1])
+
+
+def test_only_chosen_samples_keep_their_label_and_every_batch_holds_them(make_job: MakeJob) -> None:
+    cache, join = open_join(make_job())
+    stream = make_stream(cache, join, labelled={"count": 4, "per_batch": 3})
+    labelled: set[str] = set()
+    for batch in stream.batches(0, 40):
+        assert batch.labelled == 3 and len(batch.labels) == 8
+        assert bool((batch.labels[:3] >= 0).all()) and bool((batch.labels[3:] == -1).all())
+        labelled |= set(batch.ids[:3].tolist())
+    assert len(labelled) == 4
+
+
+def test_few_labels_are_refused_when_there_are_fewer(make_job: MakeJob) -> None:
+    cache, join = open_join(make_job())
+    with pytest.raises(StageError, match="only 10 samples have a label"):
+        make_stream(cache, join, labelled={"count": 11, "per_batch": 3})
+    with pytest.raises(StageError, match="per_batch"):
+        make_stream(cache, join, labelled={"count": 4, "per_batch": 9})
+
+
+def test_a_sample_without_a_label_is_named_where_the_objective_needs_one(make_job: MakeJob, images: Path) -> None:
+    with tarfile.open(images / "train-1.tar") as tar, tarfile.open(images / "new", "w") as new:
+        member = tar.getmember("1-0.png")
+        new.addfile(member, tar.extractfile(member))
+    shutil.move(images / "new", images / "train-1.tar")
+    cache, join = open_join(make_job())
+    with pytest.raises(StageError, match="sample '1-0' has no label"):
+        make_stream(cache, join).require_labels()
+    make_stream(cache, join, labelled={"count": 4, "per_batch": 2}).require_labels()
+
+
+def test_a_source_that_changed_after_the_build_is_refused(make_job: MakeJob, images: Path) -> None:
+    job = make_job()
+    build_cache(job)
+    first = images / "train-0.tar"
+    data = first.read_bytes()
+    position = data.index(b"IDAT") + 40
+    first.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+    cache = open_cache(job.root)
+    with pytest.raises(StageError, match="train-0: the source's bytes have changed"):
+        Join(cache, job.source, job.policy).views(np.array([0]))
+    first.write_bytes((images / "train-2.tar").read_bytes())
+    with pytest.raises(StageError, match="shard train-0, sample 0: the source does not hold"):
+        Join(cache, job.source, job.policy).views(np.array([0]))
+
+
+def test_a_cache_with_missing_shards_is_refused_naming_them(make_job: MakeJob) -> None:
+    job = make_job()
+    build_cache(job)
+    (job.root / "receipts" / "train-1.json").unlink()
+    cache = open_cache(job.root)
+    with pytest.raises(CacheError, match=r"1 of 3 shards are missing \(train-1\)"):
+        make_stream(cache, Join(cache, job.source, job.policy))
+
+
+def test_an_error_while_joining_reaches_the_trainer(make_job: MakeJob, images: Path) -> None:
+    job = make_job()
+    cache, join = open_join(job)
+    (images / "train-2.tar").write_bytes((images / "train-0.tar").read_bytes())
+    with pytest.raises(StageError, match="train-2"):
+        list(make_stream(cache, join).batches(0, 20))
