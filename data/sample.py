@@ -1,0 +1,78 @@
+"""One item of a source, and its image as pixels.
+
+Decoding refuses what has no faithful 8-bit form (32-bit and floating-point images), every format that Pillow reads by
+running another program, and images large enough to be a decompression bomb. It does not turn an image by its EXIF
+orientation: neither do the pipelines that published teachers were trained with.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from .errors import DataError
+from .pixels import MODES, to_pixels
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
+_PIXELS = 89_000_000  # just under the size at which Pillow begins to warn
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample as its shard holds it: the image is still the file's bytes; label None means unlabelled."""
+
+    id: str
+    shard: str
+    image: bytes
+    label: int | None
+
+
+def decode(sample: Sample, channels: int) -> np.ndarray:
+    """The sample's image as uint8 (height, width, channels), channels 1 (grey) or 3 (RGB).
+
+    Transparent images are laid on white, 16-bit images keep their upper 8 bits, of an animation the first frame is
+    taken. Raises DataError, naming shard and sample, when the bytes are no image that can be read.
+    """
+    if channels not in MODES:
+        raise DataError(f"an image has 1 (grey) or 3 (RGB) channels, not {channels}")
+    try:
+        with Image.open(io.BytesIO(sample.image), formats=_FORMATS) as image:
+            _check_size(image)
+            return to_pixels(_convert(image, MODES[channels]))
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
+        raise DataError(_explain(sample, error)) from error
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > _PIXELS:
+        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode and "transparency" not in image.info:
+        return image
+    # Pillow before 11 says I of a 16-bit PNG; every Pillow clips at 255 when it converts, which gives a white image.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"a 32-bit image (mode {image.mode}) has no one meaning in 8 bits")
+    if image.has_transparency_data:
+        image = _on_white(image.convert("RGBA"))
+    return image.convert(mode)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image)
+
+
+def _explain(sample: Sample, error: Exception) -> str:
+    where = f"sample {sample.id!r} of shard {sample.shard!r}"
+    if not sample.image:
+        return f"{where}: its image is empty (0 bytes). Write it again, or leave the sample out"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"{where}: its image is too large ({error}); at most {_PIXELS} pixels are read. Shrink it first"
+    if isinstance(error, UnidentifiedImageError):
+        return f"{where}: its {len(sample.image)} bytes are none of {', '.join(_FORMATS)}. Convert it, or leave it out"
+    return f"{where}: its image cannot be decoded ({error}). Write it again, or leave the sample out"

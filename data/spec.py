@@ -1,0 +1,79 @@
+"""The settings of sources and views, as they stand in the YAML."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceSpec(BaseModel):
+    """Where samples come from."""
+
+    model_config = _STRICT
+
+    kind: Literal["webdataset", "folder"] = Field("webdataset", description="tar shards, or a folder of images")
+    path: str | tuple[str, ...] = Field(
+        description="webdataset: a glob, a brace pattern or a list of them; folder: the root, one sub-folder a class. "
+        "Relative paths start at the working directory."
+    )
+    image: tuple[str, ...] = Field(("png", "jpg", "jpeg", "webp"), description="extensions that hold the image")
+    label: str | None = Field("cls", description="extension that holds the class number; null reads no labels")
+    shard_size: int = Field(1000, gt=0, description="folder only: how many images make a shard")
+    classes: tuple[str, ...] = Field((), description="class names in order, for reports")
+
+
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the smaller of the two comes first, not {pair[0]} before {pair[1]}")
+    return pair
+
+
+_Fraction = Annotated[float, Field(gt=0, le=1)]
+_Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class CropSpec(BaseModel):
+    """A random crop of `scale` of the area and `ratio` width to height, resized to the view's size."""
+
+    model_config = _STRICT
+
+    op: Literal["crop"]
+    scale: Annotated[tuple[_Fraction, _Fraction], AfterValidator(_ordered)] = (0.35, 1.0)
+    ratio: Annotated[tuple[_Ratio, _Ratio], AfterValidator(_ordered)] = (0.75, 4 / 3)
+
+
+class FlipSpec(BaseModel):
+    """A horizontal flip with probability `p`."""
+
+    model_config = _STRICT
+
+    op: Literal["flip"]
+    p: float = Field(0.5, ge=0, le=1)
+
+
+class JitterSpec(BaseModel):
+    """Brightness, contrast and saturation, each multiplied by a factor drawn from [1 - x, 1 + x]."""
+
+    model_config = _STRICT
+
+    op: Literal["jitter"]
+    brightness: float = Field(0.2, ge=0, le=1)
+    contrast: float = Field(0.2, ge=0, le=1)
+    saturation: float = Field(0.2, ge=0, le=1)
+
+
+OperationSpec = Annotated[CropSpec | FlipSpec | JitterSpec, Field(discriminator="op")]
+
+
+class ViewsSpec(BaseModel):
+    """How many deterministic views of a sample the teacher hears, and how views 1, 2, ... are drawn."""
+
+    model_config = _STRICT
+
+    count: int = Field(1, gt=0, le=65535, description="views of a sample; view 0 is the plain image")
+    size: int = Field(224, gt=0, description="side of the canonical view in pixels; teacher and student resize from it")
+    channels: Literal[1, 3] = Field(3, description="1 for grey images, 3 for RGB")
+    seed: int = Field(0, ge=0, lt=2**64, description="views are drawn from (seed, sample id, view number)")
+    operations: tuple[OperationSpec, ...] = Field((), description="what is drawn for views 1, 2, ..., in this order")
+    keep_pixels: bool = Field(False, description="keep the views' uint8 pixels in the cache: phase two decodes none")
