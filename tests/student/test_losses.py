@@ -78,6 +78,8 @@ def test_feature_and_attention_losses_equal_their_formulas() -> None:
     s, t = logits(3, 4, 6), logits(3, 4, 6, seed=1)
     torch.testing.assert_close(mse(s, t), torch.stack([((s[i] - t[i]) ** 2).mean() for i in range(3)]))
     torch.testing.assert_close(cosine(s, t), (1 - functional.cosine_similarity(s, t, dim=-1)).mean(dim=1))
+    s, t = logits(3, 6, 2, 4), logits(3, 6, 2, 4, seed=1)
+    torch.testing.assert_close(cosine(s, t), (1 - functional.cosine_similarity(s, t, dim=1)).mean(dim=(1, 2)))
     p, q = rows(3, 2, 5, 5), rows(3, 2, 5, 5, seed=1)
     torch.testing.assert_close(attention_kl(q, p), (p * (p / q).log()).sum(-1).mean(dim=(1, 2)))
     torch.testing.assert_close(attention_mse(q, p), ((p - q) ** 2).mean(dim=(1, 2, 3)))

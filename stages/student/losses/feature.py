@@ -13,12 +13,14 @@ def mse(output: Tensor, target: Tensor) -> Tensor:
 
 
 def cosine(output: Tensor, target: Tensor) -> Tensor:
-    """1 - cos(output, target) over the last axis, averaged over the others, (B,); both (B, ..., d) of one shape.
+    """1 - cos(output, target), averaged over tokens or the grid, (B,); both (B, d), (B, T, d) or (B, C, h, w).
 
-    For (B, d) this is the feature distillation of CLIP-KD (arXiv 2307.12732) times d / 2: with unit vectors
-    |s - t|^2 = 2 (1 - cos). A zero vector has cosine 0 with everything.
+    The angle is between vectors of d, or of C channels. For (B, d) this is the feature distillation of CLIP-KD
+    (arXiv 2307.12732) times d / 2: with unit vectors |s - t|^2 = 2 (1 - cos). A zero vector has cosine 0 with any.
     """
     student, teacher = _pair(output, target, "cosine")
+    if student.ndim == 4:
+        student, teacher = student.movedim(1, -1), teacher.movedim(1, -1)
     similarity = (_unit(student) * _unit(teacher)).sum(dim=-1)
     return (1 - similarity).flatten(1).mean(dim=1) if similarity.ndim > 1 else 1 - similarity
 

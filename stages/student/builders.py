@@ -1,0 +1,108 @@
+"""Builds a student from its settings: the small CNN, a classifier of transformers, or the user's own module.
+
+A student is any nn.Module with forward({"pixel_values": (B, C, H, W) float32}) -> {output: Tensor (B, ...)}.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..capture import evaluating
+from ..errors import StageError
+from .cnn import build_cnn
+from .importable import bind_arguments, call_builder, import_callable
+from .randomness import derive_seed, seeded
+from .spec import StudentSpec
+from .transformers_student import build_transformers_student
+
+_PREFIX = "transformers:"
+
+
+@dataclass(frozen=True, slots=True)
+class StudentShape:
+    """What every student takes and gives: `classes` logits from views of `channels` channels, `size` pixels a side."""
+
+    classes: int
+    channels: int
+    size: int
+
+
+def build_student(spec: StudentSpec, shape: StudentShape, outputs: Iterable[str], seed: int) -> nn.Module:
+    """A new student on the CPU that returns `outputs` and always `logits`.
+
+    The weights depend on `seed` alone, and the global generator is left as it was. Raises StageError, naming the
+    student, for settings it cannot be built from and outputs it does not have.
+    """
+    wanted = frozenset(outputs) | {"logits"}
+    try:
+        with seeded(derive_seed("student", seed)):
+            student = _build(spec, shape, wanted)
+        _check_outputs(student, output_shapes(student, spec, shape), shape, wanted)
+    except StageError as error:
+        raise StageError(f"students.{spec.name}: {error}") from error
+    return student
+
+
+def check_arguments(spec: StudentSpec, shape: StudentShape) -> None:
+    """Hold the arguments of the user's own callable against its signature; nothing is built."""
+    if ":" in spec.use and not spec.use.startswith(_PREFIX):
+        try:
+            offered = _offered(spec, shape, frozenset(("logits",)))
+            bind_arguments(import_callable(spec.use), spec.use, spec.args, offered)
+        except StageError as error:
+            raise StageError(f"students.{spec.name}: {error}") from error
+
+
+def output_shapes(student: nn.Module, spec: StudentSpec, shape: StudentShape) -> dict[str, tuple[int, ...]]:
+    """{output: shape of one row}, from one forward pass of two blank images. Mode and statistics stay as they were."""
+    side = spec.input.size or shape.size
+    device = next((p.device for p in student.parameters()), torch.device("cpu"))
+    blank = torch.zeros(2, shape.channels, side, side, device=device)
+    with evaluating(student), torch.no_grad():
+        outputs = _run(student, {"pixel_values": blank})
+    return {name: tuple(values.shape[1:]) for name, values in outputs.items()}
+
+
+def _build(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> nn.Module:
+    if spec.use == "cnn":
+        given = {"classes": shape.classes, "channels": shape.channels, "outputs": outputs}
+        return call_builder(build_cnn, "cnn", spec.args, given)
+    if spec.use.startswith(_PREFIX):
+        name, side = spec.use.removeprefix(_PREFIX), spec.input.size or shape.size
+        return build_transformers_student(name, spec.args, shape.classes, shape.channels, side, outputs)
+    if ":" in spec.use:
+        return call_builder(import_callable(spec.use), spec.use, spec.args, _offered(spec, shape, outputs))
+    raise StageError(f"use: {spec.use!r} is neither cnn, nor transformers:<ConfigClass>, nor package.module:callable")
+
+
+def _offered(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> dict[str, Any]:
+    """What the user's callable is given when it has parameters of these names."""
+    side = spec.input.size or shape.size
+    return {"classes": shape.classes, "channels": shape.channels, "size": side, "outputs": outputs}
+
+
+def _run(student: nn.Module, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    shape = tuple(inputs["pixel_values"].shape)
+    try:
+        outputs = student(inputs)
+    except StageError:
+        raise
+    except Exception as error:  # whatever a model raises for an input that does not suit it
+        raise StageError(f"the student fails on pixel_values {shape} with {type(error).__name__}: {error}") from error
+    if not isinstance(outputs, Mapping) or not all(isinstance(values, Tensor) for values in outputs.values()):
+        raise StageError(f"a student returns a mapping from output to tensor, and this one {type(outputs).__name__}")
+    return outputs
+
+
+def _check_outputs(
+    student: nn.Module, found: Mapping[str, tuple[int, ...]], shape: StudentShape, wanted: frozenset[str]
+) -> None:
+    missing = sorted(wanted - set(found))
+    if missing:
+        has = ", ".join(found) or "none"
+        raise StageError(f"{type(student).__name__} returns no {', '.join(missing)}; its outputs are {has}")
+    if found["logits"] != (shape.classes,):
+        raise StageError(f"its logits are {found['logits']} a row, and there are {shape.classes} classes")

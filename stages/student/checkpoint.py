@@ -1,0 +1,89 @@
+"""Checkpoints: tensors in one safetensors file, numbers in JSON, published by renaming a folder. Nothing is pickled.
+
+A folder that was not renamed, or whose bytes are not those that were written, does not count; the one before it does.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import xxhash
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ...cache.durable import sync_path
+from .durable_files import write_errors, write_synced
+
+_TENSORS, _NUMBERS = "state.safetensors", "state.json"
+_NAME = re.compile(r"step-(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of a trial after `step` steps: tensors on the CPU, and what fits into JSON."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    numbers: Mapping[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> None:
+    """Write `<folder>/step-<n>`, remove all but the newest `keep`. Raises StageFailed if the disk does not take it."""
+    final = folder / f"step-{checkpoint.step:06d}"
+    temporary = folder / f".{final.name}.{uuid4().hex[:12]}.tmp"
+    data = tensor_bytes(checkpoint.tensors)
+    numbers = {"format": 1, "step": checkpoint.step, "xxh3": _digest(data), "numbers": dict(checkpoint.numbers)}
+    with write_errors(final):
+        try:
+            temporary.mkdir(parents=True)
+            write_synced(temporary / _TENSORS, data)
+            write_synced(temporary / _NUMBERS, json.dumps(numbers, indent=1).encode())
+            sync_path(temporary)
+            if final.exists():  # damaged: a whole one would have been loaded, and this step not taken again
+                shutil.rmtree(final)
+            os.rename(temporary, final)
+            sync_path(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    for old in list(_folders(folder))[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest whole checkpoint in `folder`; None when there is none. Rubbish of a killed writer is removed."""
+    for rubbish in folder.glob(".step-*.tmp"):
+        shutil.rmtree(rubbish, ignore_errors=True)
+    return next((found for found in map(_read, _folders(folder)) if found is not None), None)
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """The bytes of a safetensors file. Tensors that share memory are written one by one."""
+    return save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()})
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    """Published checkpoints, newest first."""
+    found = [(int(match[1]), path) for path in folder.glob("step-*") if (match := _NAME.fullmatch(path.name))]
+    return (path for _, path in sorted(found, reverse=True))
+
+
+def _read(path: Path) -> Checkpoint | None:
+    """A checkpoint, or None when its bytes are not the ones that were written."""
+    try:
+        data, content = (path / _TENSORS).read_bytes(), json.loads((path / _NUMBERS).read_bytes())
+        if content["format"] != 1 or content["xxh3"] != _digest(data):
+            return None
+        return Checkpoint(int(content["step"]), load(data), content["numbers"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None
+
+
+def _digest(data: bytes) -> str:
+    return xxhash.xxh3_128_hexdigest(data)

@@ -1,0 +1,167 @@
+"""Many trials on one stream: a batch is read, joined, copied and decoded once, and every trial takes a step on it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from ...cache import SignalSchema
+from ..errors import Interrupted, StageFailed
+from .batch import Batch
+from .builders import StudentShape, build_student, output_shapes
+from .durable_files import read_json
+from .history import Record
+from .identity import claim_folder, trial_identity
+from .input import SharedInputs
+from .learner import Learner
+from .lock import folder_lock
+from .objective import Objective, build_objective
+from .saved import is_saved
+from .spec import TrainSpec
+from .training import Training, TrialResult, failure_reason, note_failure
+from .trial import Trial, needs_labels
+
+
+class BatchStream(Protocol):
+    """What a fleet needs of a stream. Batch t is the same whenever it is asked for."""
+
+    @property
+    def signals(self) -> Mapping[str, SignalSchema]: ...
+
+    @property
+    def cache_fingerprint(self) -> Mapping[str, Any]: ...
+
+    def require_labels(self) -> None:
+        """Raise StageError when a labelled row of some batch would have no label."""
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Batches start, start + 1, ..., stop - 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetProgress:
+    """After a batch: `step` of `steps`, the latest record of each trial in training (None before its first), and why
+    others failed."""
+
+    step: int
+    steps: int
+    training: Mapping[str, Record | None]
+    failed: Mapping[str, str]
+
+
+def train_fleet(
+    trials: Sequence[Trial],
+    stream: BatchStream,
+    shape: StudentShape,
+    students: Path,
+    train: TrainSpec,
+    device: torch.device,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[FleetProgress], None] = lambda _: None,
+) -> list[TrialResult]:
+    """Train `trials` below the folder `students`, and return how each ended, in their order.
+
+    The same call again continues where it stopped and trains no finished trial. A trial that fails is dropped with its
+    reason, and the others go on. Raises StageError before the first step for settings that cannot work and folders that
+    other settings began, Interrupted (after checkpoints) once `stop()` is true, StageFailed when every trial failed.
+    """
+    fleet = _Fleet(stream, shape, students, train, device)
+    with ExitStack() as held, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for trial in trials:
+            held.enter_context(folder_lock(trial.folder(students)))
+        results, training = fleet.open(trials)
+        fleet.run(training, results, stop, progress)
+    if trials and all(result.status == "failed" for result in results.values()):
+        reasons = "\n  ".join(f"{name}: {result.reason}" for name, result in results.items())
+        raise StageFailed(f"every trial failed:\n  {reasons}")
+    return [results[trial.name] for trial in trials]
+
+
+def check_fleet(trials: Sequence[Trial], stream: BatchStream, shape: StudentShape) -> None:
+    """Build each student and objective once, and nothing else. Raises StageError for what cannot work."""
+    if needs_labels(trials):
+        stream.require_labels()
+    for trial in {(trial.student.name, trial.arm): trial for trial in trials}.values():
+        _student_and_objective(trial, stream, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    """What the trials of one call share."""
+
+    stream: BatchStream
+    shape: StudentShape
+    students: Path
+    train: TrainSpec
+    device: torch.device
+
+    def open(self, trials: Sequence[Trial]) -> tuple[dict[str, TrialResult], list[Training]]:
+        """Results of trials that are over, and the others, each ready at its own step."""
+        for trial in trials:
+            claim_folder(trial.folder(self.students), trial_identity(trial, self.train, self.stream.cache_fingerprint))
+        results = {trial.name: ended for trial in trials if (ended := self._ended(trial)) is not None}
+        todo = [trial for trial in trials if trial.name not in results]
+        if needs_labels(todo):
+            self.stream.require_labels()
+        built = [(trial, *_student_and_objective(trial, self.stream, self.shape)) for trial in todo]
+        opened = [self._begin(*parts) for parts in built]
+        results |= {one.trial.name: one for one in opened if isinstance(one, TrialResult)}
+        return results, [one for one in opened if isinstance(one, Training)]
+
+    def run(
+        self,
+        training: list[Training],
+        results: dict[str, TrialResult],
+        stop: Callable[[], bool],
+        progress: Callable[[FleetProgress], None],
+    ) -> None:
+        """One pass over the batches that some trial still needs. Trials that end leave `training`, and their memory."""
+        steps = self.train.steps
+        for batch in self.stream.batches(min((one.step for one in training), default=steps), steps):
+            shared = SharedInputs(batch.views)
+            for one in training:
+                one.take(batch, shared)
+            results |= {one.trial.name: one.result for one in training if one.result is not None}
+            training[:] = [one for one in training if one.result is None]
+            latest = {one.trial.name: one.latest for one in training}
+            failed = {name: result.reason for name, result in results.items() if result.reason is not None}
+            progress(FleetProgress(batch.step + 1, steps, latest, failed))
+            if training and stop():
+                self._interrupt(training, batch.step + 1)
+            if not training:
+                return
+
+    def _interrupt(self, training: Sequence[Training], step: int) -> None:
+        for one in training:
+            one.checkpoint()
+        raise Interrupted(f"stopped at step {step} of {self.train.steps}; the same command continues there")
+
+    def _ended(self, trial: Trial) -> TrialResult | None:
+        """The result of an earlier run, when there is nothing left to do."""
+        folder = trial.folder(self.students)
+        if is_saved(folder):
+            return TrialResult(trial, folder, "finished", self.train.steps)
+        failed = read_json(folder / "failed.json")
+        if failed is None or not failed["final"]:
+            return None
+        return TrialResult(trial, folder, "failed", failed["step"], failed["reason"])
+
+    def _begin(self, trial: Trial, student: nn.Module, objective: Objective) -> Training | TrialResult:
+        """A trial on the device at its last checkpoint; a failed one when it does not fit there."""
+        folder = trial.folder(self.students)
+        try:
+            learner = Learner(trial, student, objective, self.train.steps, self.device)
+            return Training(learner, folder, self.shape, self.train)
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            return note_failure(trial, folder, 0, failure_reason(error))
+
+
+def _student_and_objective(trial: Trial, stream: BatchStream, shape: StudentShape) -> tuple[nn.Module, Objective]:
+    """A new student and its objective, checked against the cache's signals."""
+    student = build_student(trial.student, shape, trial.outputs, trial.seed)
+    outputs = output_shapes(student, trial.student, shape)
+    return student, build_objective(trial, outputs, stream.signals, shape.classes)

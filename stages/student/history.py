@@ -1,0 +1,72 @@
+"""The history of a trial: one JSON object a line. A trial that continues forgets what comes after its checkpoint."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from .durable_files import write_errors, write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was measured at step `step` (1 is the first).
+
+    The loss and each term's mean over that batch, the learning rate, the gradient's norm before clipping, `seconds` of
+    this trial's own steps so far (the host's clock), and steps skipped so far.
+    """
+
+    step: int
+    loss: float
+    terms: Mapping[str, float]
+    lr: float
+    grad_norm: float
+    seconds: float
+    skipped: int
+
+
+class History:
+    """Appends records to `history.jsonl`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, record: Record) -> None:
+        """Add a line. A float that JSON does not know (an infinite gradient of a skipped step) becomes null."""
+        line = json.dumps(_finite(asdict(record)), allow_nan=False) + "\n"
+        with write_errors(self._path), self._path.open("a") as file:
+            file.write(line)
+
+    def sync(self) -> None:
+        """Wait until every line is on the disk, so that no checkpoint is newer than its history."""
+        with write_errors(self._path), self._path.open("a") as file:
+            os.fsync(file.fileno())
+
+    def truncate(self, step: int) -> None:
+        """Forget every record after `step`, and a line that was cut short."""
+        if self._path.exists():
+            kept = [line for line, record in _lines(self._path) if record["step"] <= step]
+            write_whole(self._path, "".join(kept).encode())
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The records of a `history.jsonl`; none when there is no such file."""
+    return [record for _, record in _lines(path)] if path.exists() else []
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for line in path.read_text().splitlines(keepends=True):
+        try:
+            record = json.loads(line)
+        except ValueError:  # the writer was killed within this line
+            return
+        yield line, record
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not isfinite(value) else value

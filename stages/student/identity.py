@@ -1,0 +1,63 @@
+"""What makes a trial the same trial: its folder is only ever continued by the settings that began it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import StageError
+from ..versions import library_versions
+from .durable_files import read_json, write_errors, write_json
+from .spec import TrainSpec
+from .trial import Trial
+
+_DOCUMENT = "trial.json"
+_STREAM = ("steps", "batch_size", "labelled", "window", "shuffle_seed")  # the settings of a batch and of its number
+_ABSENT = "nothing"
+
+
+def trial_identity(trial: Trial, train: TrainSpec, cache_fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a trial's numbers depend on. How often it logs, and where it runs, is not among it."""
+    return {
+        "student": trial.student.model_dump(mode="json", exclude={"control"}),
+        "arm": trial.arm,
+        "seed": trial.seed,
+        "train": train.model_dump(mode="json", include=set(_STREAM)),
+        "cache": dict(cache_fingerprint),
+    }
+
+
+def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Write `trial.json` in a new folder, or check that the one there says the same.
+
+    Raises StageError naming every field that differs, and how to begin anew.
+    """
+    with write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    found = read_json(folder / _DOCUMENT)
+    if found is None:
+        write_json(folder / _DOCUMENT, {"format": 1, **identity, "versions": library_versions()})
+        return
+    lines = [line for key in identity for line in _differences(found.get(key, _ABSENT), identity[key], key)]
+    if lines:
+        listing = "\n  ".join(lines)
+        raise StageError(
+            f"{folder} was trained with other settings:\n  {listing}\n"
+            f"Choose another `output`, undo the change, or delete that folder to train it anew."
+        )
+
+
+def _differences(found: Any, asked: Any, path: str) -> list[str]:
+    """One line per field that differs, by dotted path."""
+    if isinstance(found, Mapping) and isinstance(asked, Mapping):
+        keys = dict.fromkeys([*found, *asked])
+        pairs = ((found.get(key, _ABSENT), asked.get(key, _ABSENT), f"{path}.{key}") for key in keys)
+        return [line for was, now, where in pairs for line in _differences(was, now, where)]
+    if isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
+        pairs = ((was, now, f"{path}.{i}") for i, (was, now) in enumerate(zip(found, asked, strict=True)))
+        return [line for was, now, where in pairs for line in _differences(was, now, where)]
+    return [] if found == asked else [f"{path} was {_short(found)} and is now {_short(asked)}"]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

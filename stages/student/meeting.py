@@ -1,0 +1,114 @@
+"""How a student's output and a cached signal meet: what is reduced or projected, and what is refused.
+
+Nothing is broadcast, interpolated or left out to make two shapes fit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from ...cache import SignalSchema
+from ..capture.points import nearest
+from ..capture.reduction import REDUCTIONS
+from ..errors import StageError
+from .losses import LOSSES
+from .projector import projectable
+from .spec import TermSpec
+
+Shape = tuple[int, ...]
+_PROJECTED = ("mse", "cosine")
+_OPTIONS = ("temperature", "label_smoothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """Shapes of one row when loss or projector gets them, and the reduction of the output that leads there."""
+
+    output: Shape
+    signal: Shape
+    reduce: str = "none"
+
+
+def check_term(spec: TermSpec, place: str, output: Shape, signals: Mapping[str, SignalSchema], classes: int) -> Met:
+    """How a term's output (shape of one row) meets its signal. Raises StageError, naming `place`, if it cannot."""
+    _check_options(spec, place)
+    if LOSSES[spec.loss].labels:
+        return _meet_labels(spec, place, output, classes)
+    schema = _signal(spec, place, signals)
+    _check_codec(spec, place, schema)
+    met = _reduced(place, output, schema)
+    if spec.projector is None and met.output != met.signal:
+        raise StageError(f"{place}: {_shapes(spec, met)}{_advice(spec, met)}")
+    if spec.projector is not None and not projectable(met.output, met.signal):
+        raise StageError(f"{place}: {_shapes(spec, met)}, and a linear projector changes the width alone")
+    if spec.loss.startswith("attention") and len(met.signal) < 2:
+        raise StageError(
+            f"{place}: signal {spec.signal!r} of shape {met.signal} is no attention (heads, T, T) or (T, T)"
+        )
+    return met
+
+
+def _check_options(spec: TermSpec, place: str) -> None:
+    for name in _OPTIONS:
+        if name not in LOSSES[spec.loss].options and getattr(spec, name) != TermSpec.model_fields[name].default:
+            raise StageError(f"{place}: {spec.loss} takes no {name}")
+    if spec.projector is not None and spec.loss not in _PROJECTED:
+        raise StageError(f"{place}: only {' and '.join(_PROJECTED)} take a projector")
+
+
+def _meet_labels(spec: TermSpec, place: str, output: Shape, classes: int) -> Met:
+    if spec.signal is not None:
+        raise StageError(f"{place}: {spec.loss} reads the labels and no signal; use kl to learn from {spec.signal!r}")
+    if output != (classes,):
+        raise StageError(f"{place}: output {spec.output!r} is {output}, and there are {classes} classes")
+    return Met(output, output)
+
+
+def _signal(spec: TermSpec, place: str, signals: Mapping[str, SignalSchema]) -> SignalSchema:
+    if spec.signal is None:
+        raise StageError(f"{place}: {spec.loss} needs a signal; the cache has {', '.join(signals)}")
+    if spec.signal not in signals:
+        close = nearest(spec.signal, signals)
+        raise StageError(f"{place}: the cache has no signal {spec.signal!r}{close}; it has {', '.join(signals)}")
+    return signals[spec.signal]
+
+
+def _check_codec(spec: TermSpec, place: str, schema: SignalSchema) -> None:
+    """A top-k signal is read by losses that know it, at the temperatures whose tail it keeps."""
+    if schema.codec != "topk":
+        return
+    if not LOSSES[spec.loss].sparse:
+        raise StageError(
+            f"{place}: signal {spec.signal!r} keeps the top {schema.parameters['k']} entries alone; use kl"
+        )
+    kept = [float(t) for t in schema.parameters["temperatures"]]
+    if spec.temperature not in kept:
+        stored = ", ".join(f"{t:g}" for t in kept)
+        raise StageError(
+            f"{place}: signal {spec.signal!r} has no exact tail at temperature {spec.temperature:g}, only at {stored}; "
+            f"use one of them, or build the cache with it under cache.signals.{spec.signal}.temperatures"
+        )
+
+
+def _reduced(place: str, output: Shape, schema: SignalSchema) -> Met:
+    """An output with as many axes as the signal is met as it is; any other one is reduced as the signal was."""
+    if len(output) == len(schema.shape) or schema.reduce == "none":
+        return Met(output, schema.shape)
+    try:
+        reduced = REDUCTIONS[schema.reduce](torch.empty((1, *output), device="meta"))
+    except StageError as error:
+        raise StageError(f"{place}: the output must be reduced as the signal was, but {error}") from error
+    return Met(tuple(reduced.shape[1:]), schema.shape, schema.reduce)
+
+
+def _shapes(spec: TermSpec, met: Met) -> str:
+    return f"output {spec.output!r} is {met.output} and signal {spec.signal!r} is {met.signal}"
+
+
+def _advice(spec: TermSpec, met: Met) -> str:
+    if spec.loss in _PROJECTED and projectable(met.output, met.signal):
+        return "; `projector: linear` learns a map from one width to the other"
+    if spec.loss.startswith("attention") and len(met.output) == 3 and met.output[1:] == met.signal[1:]:
+        return "; heads differ: keep the signal with `reduce: head-mean`"
+    return ""

@@ -1,0 +1,112 @@
+"""The finished student: its weights as safetensors, and what is needed to build it again. Nothing is pickled.
+
+`student.json` is written last: where it is, the student is finished.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from ..errors import StageError
+from .builders import StudentShape, build_student
+from .checkpoint import tensor_bytes
+from .durable_files import read_json, write_errors, write_json, write_whole
+from .spec import Arm, StudentSpec
+from .transformers_student import TransformersStudent
+from .trial import Trial
+
+_WEIGHTS, _DOCUMENT = "student.safetensors", "student.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedStudent:
+    """What `student.json` says: how the student was built, on what it was trained, and what it returns."""
+
+    student: StudentSpec
+    shape: StudentShape
+    outputs: tuple[str, ...]
+    arm: Arm
+    seed: int
+    steps: int
+    seconds: float
+
+
+def save_student(
+    folder: Path, trial: Trial, student: nn.Module, shape: StudentShape, steps: int, seconds: float
+) -> None:
+    """Write a finished student into its trial's folder. Raises StageFailed when the disk does not take it."""
+    write_whole(folder / _WEIGHTS, tensor_bytes(student.state_dict()))
+    if isinstance(student, TransformersStudent):
+        with write_errors(folder / "hf"), _no_progress_bar():
+            student.model.save_pretrained(folder / "hf")  # type: ignore[operator]
+    content = {
+        "format": 1,
+        "student": trial.student.model_dump(mode="json"),
+        "shape": asdict(shape),
+        "outputs": list(trial.outputs),
+        "arm": trial.arm,
+        "seed": trial.seed,
+        "steps": steps,
+        "seconds": seconds,
+    }
+    write_json(folder / _DOCUMENT, content)
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder holds a finished student."""
+    return (folder / _DOCUMENT).exists()
+
+
+def read_student(folder: Path) -> SavedStudent:
+    """What `student.json` in `folder` says. Raises StageError when there is none or it cannot be read."""
+    content = read_json(folder / _DOCUMENT)
+    if content is None:
+        raise StageError(f"{folder} holds no finished student (it has no {_DOCUMENT}); `teachercache train` makes one")
+    try:
+        return SavedStudent(
+            StudentSpec.model_validate(content["student"]),
+            StudentShape(**content["shape"]),
+            tuple(content["outputs"]),
+            content["arm"],
+            content["seed"],
+            content["steps"],
+            content["seconds"],
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise StageError(f"{folder / _DOCUMENT} cannot be read by this version ({error})") from error
+
+
+def load_student(folder: Path, outputs: tuple[str, ...] | None = None) -> nn.Module:
+    """The finished student of a trial's folder, on the CPU and in evaluation mode.
+
+    forward({"pixel_values": ...}) -> {output: Tensor}. It returns what it was trained to return, or `outputs` (a
+    transformers student that returns `logits` alone listens to nothing). Raises StageError when it cannot be built or
+    its weights do not fit.
+    """
+    saved = read_student(folder)
+    student = build_student(saved.student, saved.shape, saved.outputs if outputs is None else outputs, saved.seed)
+    try:
+        student.load_state_dict(load_file(folder / _WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise StageError(f"{folder / _WEIGHTS} does not hold the weights of this student: {error}") from error
+    return student.eval()
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """transformers draws a bar for each file it saves; a fleet would draw one per trial."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,138 @@
+"""One trial while it trains, with its files: history, events, checkpoints, and in the end the saved student."""
+
+import shutil
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from .batch import Batch
+from .builders import StudentShape
+from .checkpoint import load_checkpoint, save_checkpoint
+from .durable_files import write_json
+from .events import Events
+from .history import History, Record
+from .input import SharedInputs
+from .learner import Learner
+from .saved import save_student
+from .spec import TrainSpec
+from .trial import Trial
+
+_MEMORY = ("out of memory", "can't allocate memory")  # how torch says it where it has no class of its own for it
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """How a trial ended, in `folder`, after `step` steps; `reason` says why it failed."""
+
+    trial: Trial
+    folder: Path
+    status: Literal["finished", "failed"]
+    step: int
+    reason: str | None = None
+
+
+class Training:
+    """A learner and its folder. Continues from the newest whole checkpoint."""
+
+    def __init__(self, learner: Learner, folder: Path, shape: StudentShape, train: TrainSpec) -> None:
+        self.learner, self.folder = learner, folder
+        self.latest: Record | None = None
+        self.result: TrialResult | None = None
+        self._shape, self._train = shape, train
+        found = load_checkpoint(self._checkpoints)
+        if found is not None:
+            learner.restore(found)
+        self._history = History(folder / "history.jsonl")
+        self._history.truncate(learner.step)
+        self._events = Events(folder, learner.step)
+
+    @property
+    def trial(self) -> Trial:
+        return self.learner.trial
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self.learner.step
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    def take(self, batch: Batch, shared: SharedInputs) -> None:
+        """Take the step of a batch if it is this trial's next; whatever goes wrong in it ends this trial alone."""
+        if self.result is not None or batch.step != self.step:
+            return
+        try:
+            self.learner.advance(batch, shared)
+            fault = self.learner.watch.look() if self._due() else None
+        except Exception as error:  # a student may be anybody's code, and the other trials must go on
+            self._fail(failure_reason(error), final=False, details=traceback.format_exc())
+            return
+        if fault is not None:
+            self._fail(fault, final=True)
+        else:
+            self._write()
+
+    def checkpoint(self) -> None:
+        """Keep the state after the last step, unless the trial has ended or not begun."""
+        if self.result is not None or self.step == 0:
+            return
+        fault = self.learner.watch.look()
+        if fault is not None:
+            self._fail(fault, final=True)
+            return
+        self._history.sync()
+        save_checkpoint(self._checkpoints, self.learner.checkpoint())
+
+    def _fail(self, reason: str, final: bool, details: str | None = None) -> None:
+        self._end(note_failure(self.trial, self.folder, self.step, reason, final, details))
+
+    def _write(self) -> None:
+        step = self.step
+        if step % self._train.log_every == 0 or step == self._train.steps:
+            self.latest = self.learner.record()
+            self._history.append(self.latest)
+            self._events.append(self.latest)
+        if step == self._train.steps:
+            self._finish()
+        elif step % self._train.checkpoint_every == 0:
+            self.checkpoint()
+
+    def _finish(self) -> None:
+        self._history.sync()
+        save_student(
+            self.folder, self.trial, self.learner.student, self._shape, self.learner.step, self.learner.seconds
+        )
+        (self.folder / "failed.json").unlink(missing_ok=True)
+        shutil.rmtree(self._checkpoints, ignore_errors=True)
+        self._end(TrialResult(self.trial, self.folder, "finished", self.step))
+
+    def _end(self, result: TrialResult) -> None:
+        self.result = result
+        self._events.close()
+
+    def _due(self) -> bool:
+        """Whether waiting for the device is due: always on the CPU, where nothing is waited for."""
+        train = self._train
+        marks = (train.log_every, train.checkpoint_every, train.steps)
+        return self.learner.device.type == "cpu" or any(self.step % mark == 0 for mark in marks)
+
+
+def note_failure(
+    trial: Trial, folder: Path, step: int, reason: str, final: bool = False, details: str | None = None
+) -> TrialResult:
+    """Write why a trial ended. A final failure would come again; any other is tried again by the next run."""
+    write_json(folder / "failed.json", {"reason": reason, "step": step, "final": final, "traceback": details})
+    return TrialResult(trial, folder, "failed", step, reason)
+
+
+def failure_reason(error: Exception) -> str:
+    """One line about what ended a trial."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in _MEMORY):
+        return f"out of memory; a smaller student, fewer students at once or a smaller batch may fit ({text})"
+    return f"{type(error).__name__}: {text}"

@@ -1,0 +1,67 @@
+"""A trial: one student under one arm with one seed. Which trials a configuration asks for, and what they need."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .arms import arm_terms
+from .spec import Arm, StudentSpec, TermSpec, TrainSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is trained. Two trials that differ in the arm alone start from the same weights and see the same batches."""
+
+    student: StudentSpec
+    arm: Arm
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """`<student>/<arm>/seed-<n>`, which is also its folder."""
+        return f"{self.student.name}/{self.arm}/seed-{self.seed}"
+
+    @property
+    def terms(self) -> tuple[TermSpec, ...]:
+        """The terms of its objective. Raises StageError when its arm leaves none."""
+        return arm_terms(self.student, self.arm)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What its student returns: the same under every arm, so that the arms differ in nothing else."""
+        return tuple(sorted({"logits"} | {term.output for term in self.student.objective}))
+
+    def folder(self, students: Path) -> Path:
+        """Its folder below `<output>/students`."""
+        return students / self.student.name / self.arm / f"seed-{self.seed}"
+
+
+def plan_trials(students: Sequence[StudentSpec], train: TrainSpec) -> tuple[Trial, ...]:
+    """Every student under every arm with every seed, in the order of the configuration.
+
+    A student with `control` is trained as that control only; any other one is distilled, and trained as each of
+    `train.controls` too.
+    """
+    return tuple(
+        Trial(student, arm, seed) for student in students for arm in _arms(student, train) for seed in train.seeds
+    )
+
+
+def needed_signals(trials: Iterable[Trial]) -> tuple[str, ...]:
+    """The signals that some trial reads, in the order of first use; the stream reads no other."""
+    names = (term.signal for trial in trials for term in trial.terms)
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def needs_labels(trials: Iterable[Trial]) -> bool:
+    """Whether some trial has a term that reads labels."""
+    return any(term.signal is None for trial in trials for term in trial.terms)
+
+
+def needs_shuffled(trials: Iterable[Trial]) -> bool:
+    """Whether some trial is the shuffled control."""
+    return any(trial.arm == "shuffled-cache" for trial in trials)
+
+
+def _arms(student: StudentSpec, train: TrainSpec) -> tuple[Arm, ...]:
+    return (student.control,) if student.control else ("distilled", *dict.fromkeys(train.controls))

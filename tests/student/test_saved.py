@@ -1,0 +1,128 @@
+"""A finished student is built again from its folder alone, and gives the same outputs to the bit."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from teachercache.stages.errors import StageError
+from teachercache.stages.student.builders import build_student
+from teachercache.stages.student.fleet import train_fleet
+from teachercache.stages.student.input import prepare_views
+from teachercache.stages.student.saved import load_student, read_student, save_student
+from teachercache.stages.student.spec import StudentSpec
+from teachercache.stages.student.trial import Trial, plan_trials
+
+VIT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "patch_size": 4}
+RESNET = {"embedding_size": 4, "hidden_sizes": [4, 8], "depths": [1, 1], "layer_type": "basic"}
+OWN = """
+from torch import nn
+class Own(nn.Module):
+    def __init__(self, classes, size):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(size * size)
+        self.linear = nn.Linear(size * size, classes)
+        self.tied = self.linear
+    def forward(self, inputs):
+        return {"logits": self.linear(self.norm(inputs["pixel_values"].flatten(1)))}
+"""
+Finish = Callable[..., tuple[Path, Any]]
+
+
+@pytest.fixture
+def finish(memory: ModuleType, tmp_path: Path) -> Finish:
+    """Train a student for two steps; its folder, and a batch of pixel values."""
+
+    def run(use: str, args: dict[str, Any], *terms: dict[str, Any]) -> tuple[Path, Any]:
+        objective = ({"loss": "cross_entropy"}, *terms)
+        student = StudentSpec(name="tiny", use=use, args=args, objective=objective)
+        train = memory.make_train(steps=2)
+        stream = memory.MemoryStream(train)
+        (result,) = train_fleet(
+            plan_trials([student], train), stream, memory.SHAPE, tmp_path, train, torch.device("cpu")
+        )
+        assert result.status == "finished", result.reason
+        return result.folder, prepare_views(torch.from_numpy(stream.views), student.input)
+
+    return run
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "own_saved.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_saved", None)
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("use", "args", "terms"),
+    [
+        ("cnn", {"widths": [4, 6]}, ({"loss": "mse", "output": "embedding", "signal": "embedding"},)),
+        ("transformers:ViTConfig", VIT, ({"loss": "attention_kl", "output": "attention.0", "signal": "attention.0"},)),
+        ("transformers:ResNetConfig", RESNET, ()),
+        ("own_saved:Own", {}, ()),
+    ],
+)
+def test_a_saved_student_returns_what_it_returned(
+    finish: Finish, memory: ModuleType, use: str, args: dict[str, Any], terms: tuple[dict[str, Any], ...]
+) -> None:
+    folder, pixels = finish(use, args, *terms)
+    first, second = load_student(folder), load_student(folder)
+    saved = read_student(folder)
+    assert (saved.shape, saved.arm, saved.seed, saved.steps) == (memory.SHAPE, "distilled", 0, 2)
+    assert set(saved.outputs) == {"logits"} | {term["output"] for term in terms}
+    untrained = build_student(saved.student, saved.shape, saved.outputs, saved.seed).eval()
+    with torch.no_grad():
+        found, again, before = (student({"pixel_values": pixels}) for student in (first, second, untrained))
+    assert set(found) >= set(saved.outputs) and not first.training
+    torch.testing.assert_close(found, again, rtol=0, atol=0)
+    assert not torch.equal(found["logits"], before["logits"])
+
+
+def test_saving_and_loading_keeps_every_bit(memory: ModuleType, tmp_path: Path) -> None:
+    trial = Trial(memory.make_student(), "distilled", 3)
+    student = build_student(trial.student, memory.SHAPE, trial.outputs, trial.seed)
+    for tensor in student.state_dict().values():
+        tensor.copy_(torch.rand_like(tensor.float()) * 9)
+    save_student(tmp_path, trial, student, memory.SHAPE, steps=7, seconds=1.5)
+    torch.testing.assert_close(load_student(tmp_path).state_dict(), student.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("config", "args"), [("transformers:ViTConfig", VIT), ("transformers:ResNetConfig", RESNET)])
+def test_a_transformers_student_is_loaded_by_transformers_too(
+    finish: Finish, config: str, args: dict[str, Any]
+) -> None:
+    from transformers import AutoModelForImageClassification
+
+    folder, pixels = finish(config, args)
+    theirs = AutoModelForImageClassification.from_pretrained(folder / "hf").eval()
+    with torch.no_grad():
+        expected = theirs(pixel_values=pixels).logits
+        torch.testing.assert_close(load_student(folder)({"pixel_values": pixels})["logits"], expected, rtol=0, atol=0)
+
+
+def test_other_outputs_can_be_asked_of_a_saved_student(finish: Finish) -> None:
+    folder, pixels = finish("transformers:ViTConfig", VIT)
+    outputs = load_student(folder, ("hidden.1", "attention.-1"))({"pixel_values": pixels})
+    assert outputs["hidden.1"].shape[1:] == (10, 16) and outputs["attention.-1"].shape[1:] == (2, 10, 10)
+
+
+def test_a_folder_without_a_finished_student_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="holds no finished student"):
+        load_student(tmp_path)
+
+
+def test_weights_of_another_student_are_refused(finish: Finish) -> None:
+    folder, _ = finish("cnn", {"widths": [4, 6]})
+    document = json.loads((folder / "student.json").read_text())
+    document["student"]["args"]["widths"] = [4, 8]
+    (folder / "student.json").write_text(json.dumps(document))
+    with pytest.raises(StageError, match="does not hold the weights of this student"):
+        load_student(folder)
