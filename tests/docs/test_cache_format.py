@@ -1,0 +1,138 @@
+"""docs/cache-format.md against the cache itself: its reader reads what ours reads, its tables name what is on disk."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from teachercache.cache import Manifest, RowIndex, SignalSchema, SparseLogits, create_cache, open_cache
+from teachercache.cache.codecs import CODECS
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "goldens" / "cache-v1"
+PAGE = (ROOT / "docs" / "cache-format.md").read_text(encoding="utf-8")
+
+ReadCache = Callable[[Path], Iterator[tuple[str, Any, dict[str, Any]]]]
+
+
+@pytest.fixture(scope="module")
+def documented() -> dict[str, Any]:
+    """What the page's one example in Python defines, after it has run in the root of the repository."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        exec(compile(code, "docs/cache-format.md", "exec"), names)
+    return names
+
+
+def table(heading: str, first: str) -> list[list[str]]:
+    """Cells of the table below a heading whose first column is called `first`."""
+    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = section[section.index(f"| {first} |") :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def assert_equal_to_ours(root: Path, read_cache: ReadCache) -> None:
+    """Every row, label, parameter and decoded value is the same through both readers."""
+    cache, shards = open_cache(root), []
+    for shard, index, signals in read_cache(root):
+        reader, rows = cache.reader(shard), np.arange(len(cache.reader(shard)))
+        columns = index.to_pydict()
+        assert columns["id"] == reader.index.ids.tolist()
+        assert columns["view"] == reader.index.views.tolist()
+        assert [-1 if label is None else label for label in columns["label"]] == reader.index.labels.tolist()
+        assert [value for row in columns["parameters"] for value in row] == reader.parameters.ravel().tolist()
+        assert set(signals) == set(cache.signals)
+        for name, values in signals.items():
+            ours = cache.codec(name).decode(reader.read(name, rows), cache.manifest.signals[name].shape)
+            assert_same_values(values, ours)
+        shards.append(shard)
+    assert tuple(shards) == cache.shards
+
+
+def assert_same_values(values: Any, ours: Any) -> None:
+    if isinstance(ours, SparseLogits):
+        ids, kept, tails = values
+        np.testing.assert_array_equal(ids, ours.ids)
+        np.testing.assert_array_equal(kept, ours.values)
+        assert {t: tail.tolist() for t, tail in tails.items()} == {t: x.tolist() for t, x in ours.tails.items()}
+    else:
+        np.testing.assert_array_equal(values, ours)
+
+
+def test_the_documented_reader_reads_the_golden_cache_as_ours_does(documented: dict[str, Any]) -> None:
+    assert_equal_to_ours(GOLDEN, documented["read_cache"])
+
+
+def test_the_documented_reader_reads_empty_long_and_missing_shards(documented: dict[str, Any], tmp_path: Path) -> None:
+    """No rows, several blocks with padding, no view parameters, one number a row, 32-bit ids, a shard not built yet."""
+    signals = {
+        "top": SignalSchema("top", "topk", {"k": 70_000, "temperatures": [0.5]}, (70_000,)),
+        "score": SignalSchema("score", "f32", {}, ()),
+        "hidden": SignalSchema("hidden", "int8", {}, (2, 3)),
+    }
+    manifest = Manifest({"signals": {}}, signals, ("empty", "missing", "long"), 1, 4)
+    cache = create_cache(tmp_path / "cache", manifest)
+    for shard, rows in (("empty", 0), ("long", 9)):
+        writer = cache.writer(shard)
+        random = np.random.default_rng(rows)
+        writer.append({n: cache.codec(n).encode(random.normal(size=(rows, *s.shape))) for n, s in signals.items()})
+        ids = np.array([f"{shard}/ä{i}" for i in range(rows)], np.str_)
+        numbers, labels = np.zeros(rows, np.uint16), np.arange(rows)
+        writer.seal(RowIndex(ids, numbers, labels, np.zeros((rows, 0))), cost={"seconds": 1e-05, "big": 1e16})
+    assert_equal_to_ours(tmp_path / "cache", documented["read_cache"])
+
+
+def test_the_documented_reader_refuses_a_changed_document(documented: dict[str, Any], tmp_path: Path) -> None:
+    content = json.loads((GOLDEN / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**content, "views": 1}))
+    with pytest.raises(ValueError, match="damaged"):
+        list(documented["read_cache"](tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("heading", "first", "document"),
+    [
+        ("manifest.json", "field", lambda: json.loads((GOLDEN / "manifest.json").read_text())),
+        ("Receipts", "field", lambda: json.loads((GOLDEN / "receipts" / "train-0.json").read_text())),
+    ],
+    ids=["manifest", "receipt"],
+)
+def test_the_tables_name_every_field_of_a_document(heading: str, first: str, document: Callable[[], Any]) -> None:
+    assert [row[0].strip("`") for row in table(heading, first)] == list(document())
+
+
+def test_the_table_of_a_signal_names_every_field() -> None:
+    section = PAGE.split("An entry of `signals`:")[1].split("\n\nThe fingerprint")[0]
+    written = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert written == list(json.loads((GOLDEN / "manifest.json").read_text())["signals"][0])
+
+
+def test_the_table_of_codecs_names_every_codec_and_its_parts() -> None:
+    rows = {row[0].strip("`"): row[1] for row in table("Codecs", "codec")}
+    assert set(rows) == set(CODECS)
+    for name, text in rows.items():
+        codec = CODECS[name](**({"k": 2} if name == "topk" else {}))
+        wide = codec.parts((100_000,)) if name == "topk" else ()
+        for part in (*codec.parts((3,) if name == "topk" else (3, 4)), *wide):
+            assert f"`{part.name}`: " in text and part.dtype in text, (name, part)
+
+
+def test_the_table_of_an_array_is_what_stands_in_its_zarr_json() -> None:
+    written = {name for row in table("Arrays", "field") for name in re.findall(r"`(\w+)`", row[0])}
+    found = json.loads((next(GOLDEN.glob("shards/train-1.*")) / "top" / "tails" / "zarr.json").read_text())
+    sharding = found["codecs"][0]["configuration"]
+    assert written == set(found) | set(sharding)
+
+
+def test_the_row_index_has_the_documented_columns() -> None:
+    import pyarrow as pa
+
+    schema = pa.ipc.open_file(next(GOLDEN.glob("rows/train-0.*.arrow"))).schema
+    assert [row[0].strip("`") for row in table("The row index", "column")] == schema.names
+    assert [str(field.type) for field in schema] == ["string", "uint16", "int64", "fixed_size_list<item: double>[1]"]
