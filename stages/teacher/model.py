@@ -11,19 +11,6 @@ from .spec import TeacherSpec
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is cuda, then mps, then cpu. Raises StageError for a device this machine does not have."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
-        raise StageError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try auto or cpu") from error
-
-
 def load_classifier(spec: TeacherSpec, folder: Path, device: torch.device) -> torch.nn.Module:
     """The classifier in evaluation mode on the device, without gradients."""
     from transformers import AutoModelForImageClassification

@@ -13,6 +13,7 @@ import torch
 from ...cache import Cache, CacheError, Manifest, create_cache, open_cache
 from ...cache.manifest import MANIFEST_FILE
 from ...data import check_ids
+from ..device import pick_device
 from ..errors import Interrupted, StageError
 from ..versions import library_versions
 from .batch import PreparedBatch
@@ -20,7 +21,6 @@ from .classifier import ImageClassifier
 from .encoding import clock, encode_batch, measure_errors
 from .job import CacheJob
 from .loader import PreparedPieces, plan_pieces, prepared_batches
-from .model import pick_device
 from .preprocessing import Preprocessor
 from .sink import ShardSink
 

@@ -1,0 +1,164 @@
+"""The dry run: two samples go through every part, and the whole run's bytes and time are foretold.
+
+Source, views, teacher, codecs, a temporary shard, the join, and one step of each student run as they will; what cannot
+work is said before an hour is spent.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from ..cache import Cache, open_cache
+from ..data import Source
+from ..stages.device import pick_device
+from ..stages.errors import StageError
+from ..stages.student.fleet import check_fleet, train_fleet
+from ..stages.student.join import Join
+from ..stages.student.spec import TrainSpec
+from ..stages.student.stream import Stream
+from ..stages.student.trial import Trial, needed_signals, needs_labels, needs_shuffled
+from ..stages.teacher.classifier import ImageClassifier
+from ..stages.teacher.job import CacheJob
+from ..stages.teacher.loader import PreparedPieces
+from ..stages.teacher.preprocessing import Preprocessor
+from ..stages.teacher.runner import build_cache
+from .building import cache_job
+from .config import Config
+from .jobs import check_splits
+from .samples import FewSamples
+from .training import chosen_trials, student_shape
+
+_SAMPLES = 2
+_STEPS = 3  # of which the first is not timed
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run will cost. `signal_bytes` and `row_bytes` are per row; seconds are measured here and extrapolated."""
+
+    samples: int
+    labelled: int
+    rows: int
+    shards: int
+    signal_bytes: dict[str, int]
+    signal_errors: dict[str, dict[str, float]]
+    teacher_seconds: float
+    students: dict[str, int]
+    trials: int
+    train_seconds: float
+
+    @property
+    def row_bytes(self) -> int:
+        return sum(self.signal_bytes.values())
+
+    @property
+    def cache_bytes(self) -> int:
+        return self.row_bytes * self.rows
+
+
+def check_run(config: Config) -> Forecast:
+    """Try every part of a configuration on two samples. Raises the error that the run itself would have met."""
+    job, held_out = cache_job(config, False), cache_job(config, True)
+    check_splits(job.source, held_out.source)
+    samples, labelled = _count(job.source)
+    trials = chosen_trials(config)
+    _check_labels(config, trials, samples, labelled)
+    with TemporaryDirectory(prefix="teachercache-check-") as folder:
+        few = replace(job, root=Path(folder) / "cache", source=FewSamples(job.source, _SAMPLES))
+        build_cache(few)
+        build_cache(replace(held_out, root=Path(folder) / "held-out", source=FewSamples(held_out.source, _SAMPLES)))
+        cache = open_cache(few.root, few.fingerprint)
+        rate = _teacher_rate(few)
+        parameters, seconds = _try_students(config, cache, few, trials, Path(folder))
+    schemas = cache.manifest.signals
+    return Forecast(
+        samples=samples,
+        labelled=labelled,
+        rows=samples * job.policy.count,
+        shards=len(job.source.shards()),
+        signal_bytes={name: schema.row_bytes() for name, schema in schemas.items()},
+        signal_errors={name: dict(schema.error) for name, schema in schemas.items()},
+        teacher_seconds=samples * job.policy.count / rate,
+        students=parameters,
+        trials=len(trials),
+        train_seconds=seconds * config.train.steps,
+    )
+
+
+def _count(source: Source) -> tuple[int, int]:
+    """Samples, and how many of them have a label."""
+    labels = [source.open(shard).labels for shard in source.shards()]
+    return sum(map(len, labels)), int(sum((found >= 0).sum() for found in labels))
+
+
+def _check_labels(config: Config, trials: Iterable[Trial], samples: int, labelled: int) -> None:
+    asked = config.train.labelled
+    if asked is not None and labelled < asked.count:
+        raise StageError(f"train.labelled.count is {asked.count}, and only {labelled} samples of the source have a label")
+    if asked is None and labelled < samples and needs_labels(trials):
+        raise StageError(
+            f"{samples - labelled} of {samples} samples have no label, and a cross_entropy term needs one: set "
+            "train.labelled.count to train with the labels there are, or drop the term"
+        )
+
+
+def _teacher_rate(job: CacheJob) -> float:
+    """Rows per second of the teacher, heard, on a batch of its real size made of the same two samples."""
+    device = pick_device(job.teacher.device)
+    teacher = ImageClassifier(job.teacher, job.folder, job.signals, device)
+    prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
+    piece = (job.source.shards()[0], 0, len(job.source.open(job.source.shards()[0])), True)
+    prepared = PreparedPieces(job.source, job.policy, prepare, [piece], False)[0]
+    repeat = -(-job.teacher.batch_size // prepared.rows)
+    inputs = {k: v.repeat(repeat, *[1] * (v.ndim - 1)).to(device) for k, v in prepared.inputs.items()}
+    times = [_timed(teacher, inputs, device) for _ in range(_STEPS)]
+    teacher.close()
+    return prepared.rows * repeat / min(times[1:])
+
+
+def _timed(teacher: ImageClassifier, inputs: dict[str, torch.Tensor], device: torch.device) -> float:
+    started = perf_counter()
+    teacher(inputs)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return perf_counter() - started
+
+
+def _try_students(
+    config: Config, cache: Cache, job: CacheJob, trials: tuple[Trial, ...], folder: Path
+) -> tuple[dict[str, int], float]:
+    """Take a few steps with one trial per student and arm; parameters by student, and seconds of a step of all trials."""
+    device = pick_device(config.train.device)
+    train = _short(config.train)
+    join = Join(cache, job.source, job.policy)
+    signals = [name for name in needed_signals(trials) if name in cache.manifest.signals]
+    stream = Stream(cache, join, train, signals, device, needs_shuffled(trials))
+    shape = student_shape(config, cache)
+    check_fleet(trials, stream, shape)
+    moments: list[float] = []
+    tried = tuple({(trial.student.name, trial.arm): trial for trial in trials}.values())
+    results = train_fleet(
+        tried, stream, shape, folder / "students", train, device, progress=lambda _: moments.append(perf_counter())
+    )
+    for result in results:
+        if result.status == "failed":
+            raise StageError(f"students.{result.trial.name}: its first steps failed: {result.reason}")
+    step = float(np.diff(moments).min()) * len(trials) / len(tried)
+    return {result.trial.student.name: _parameters(result.folder) for result in results}, step
+
+
+def _short(train: TrainSpec) -> TrainSpec:
+    """The same batches for a few steps; the two samples must do for the labelled ones."""
+    labelled = None if train.labelled is None else train.labelled.model_copy(update={"count": 1})
+    return train.model_copy(update={"steps": _STEPS + 1, "labelled": labelled, "checkpoint_every": 10**9})
+
+
+def _parameters(folder: Path) -> int:
+    from ..stages.student.saved import load_student
+
+    return sum(p.numel() for p in load_student(folder).parameters())

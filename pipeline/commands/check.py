@@ -1,0 +1,44 @@
+"""`teachercache check`: the dry run."""
+
+from rich.table import Table
+
+from ..checking import Forecast, check_run
+from ..config import load_config
+from ..console import console
+from .arguments import ConfigPath
+
+
+def check(config: ConfigPath) -> None:
+    """Send two samples through every part, and say what the whole run will take.
+
+    Example: [bold]teachercache check recipe.yaml[/bold]
+
+    Nothing is kept. Exit code 2 says what to change.
+    """
+    loaded = load_config(config)
+    with console.status("two samples go through source, views, teacher, codecs, a shard, the join and every student"):
+        forecast = check_run(loaded)
+    console.print(_signals(forecast))
+    for name, parameters in forecast.students.items():
+        console.print(f"  student {name}: {parameters:,} parameters")
+    console.print(
+        f"source: {forecast.samples:,} samples in {forecast.shards} shards, {forecast.labelled:,} with a label\n"
+        f"cache: {forecast.rows:,} rows x {forecast.row_bytes:,} bytes = {forecast.cache_bytes / 1e6:,.1f} MB\n"
+        f"time here: about {_time(forecast.teacher_seconds)} for the teacher, "
+        f"{_time(forecast.train_seconds)} for {forecast.trials} trials of {loaded.train.steps:,} steps\n"
+        f"[green]ready[/green]: teachercache run {config}"
+    )
+
+
+def _signals(forecast: Forecast) -> Table:
+    table = Table("signal", "bytes/row", "error on two samples", title="what the cache will keep", title_justify="left")
+    for name, size in forecast.signal_bytes.items():
+        error = "  ".join(f"{key} {value:.2g}" for key, value in forecast.signal_errors[name].items())
+        table.add_row(name, f"{size:,}", error or "none")
+    return table
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

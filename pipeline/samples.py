@@ -1,0 +1,77 @@
+"""A few samples of a source, as a source: what a dry run works on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..data import Sample, Shard, Source
+
+
+@dataclass(frozen=True)
+class FewSamples:
+    """One shard with `count` samples of another source's first shard, labelled ones where there are any."""
+
+    whole: Source
+    count: int
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """That of the whole source, and how many samples are looked at."""
+        return {**self.whole.fingerprint, "only": self.count}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.whole.classes
+
+    def shards(self) -> Sequence[str]:
+        """The first shard's name alone."""
+        return list(self.whole.shards())[:1]
+
+    def open(self, shard: str) -> "FewOfShard":
+        """A piece of that shard."""
+        return FewOfShard(self.whole.open(shard), self.count)
+
+    def read(self, shard: str) -> Iterator[Sample]:
+        """Its samples in order."""
+        opened = self.open(shard)
+        return (opened[i] for i in range(len(opened)))
+
+
+@dataclass(frozen=True)
+class FewOfShard:
+    """Some samples of a shard."""
+
+    whole: Shard
+    count: int
+
+    @property
+    def name(self) -> str:
+        return self.whole.name
+
+    @cached_property
+    def _chosen(self) -> list[int]:
+        first = np.argsort(self.whole.labels < 0, kind="stable")[: self.count]
+        return sorted(first.tolist())
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Ids of the samples."""
+        return [self.whole.ids[i] for i in self._chosen]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Their labels, int64, -1 for none."""
+        return self.whole.labels[self._chosen]
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.whole[self._chosen[index]]
+
+    def checksum(self) -> str:
+        """Of the whole shard: nothing less is ever changed."""
+        return self.whole.checksum()

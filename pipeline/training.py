@@ -1,0 +1,76 @@
+"""Phase two as the configuration asks for it: every trial side by side on one stream. No teacher is loaded or looked at."""
+
+import difflib
+from collections.abc import Callable, Collection
+
+from ..cache import Cache
+from ..stages.device import pick_device
+from ..stages.student.builders import StudentShape
+from ..stages.student.fleet import FleetProgress, train_fleet
+from ..stages.student.join import Join
+from ..stages.student.stream import Stream
+from ..stages.student.training import TrialResult
+from ..stages.student.trial import Trial, needed_signals, needs_shuffled, plan_trials
+from .config import Config
+from .console import Bar, console, progress_bar
+from .errors import ConfigError
+from .jobs import open_joined
+
+
+def train_students(config: Config, stop: Callable[[], bool], names: Collection[str] = ()) -> list[TrialResult]:
+    """Train every trial (or those of the students named) that is not finished, and say how each ended."""
+    trials = chosen_trials(config, names)
+    cache, join = open_joined(config)
+    with progress_bar(f"{len(trials)} students", "steps") as bar:
+        results = train_fleet(
+            trials,
+            open_stream(config, cache, join, trials),
+            student_shape(config, cache),
+            config.run / "students",
+            config.train,
+            pick_device(config.train.device),
+            stop,
+            lambda state: _show(bar, state),
+        )
+    _tell(config, results)
+    return results
+
+
+def chosen_trials(config: Config, names: Collection[str] = ()) -> tuple[Trial, ...]:
+    """The trials of the configuration, or of the students named. Raises ConfigError for a student there is not."""
+    known = [student.name for student in config.students]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise ConfigError(f"--student {name}: the configuration has no such student; {hint}")
+    chosen = [student for student in config.students if not names or student.name in names]
+    return plan_trials(chosen, config.train)
+
+
+def open_stream(config: Config, cache: Cache, join: Join, trials: Collection[Trial]) -> Stream:
+    """The stream that these trials share; it reads the signals that they need and no other."""
+    device = pick_device(config.train.device)
+    signals = [name for name in needed_signals(trials) if name in cache.manifest.signals]
+    return Stream(cache, join, config.train, signals, device, needs_shuffled(trials))
+
+
+def student_shape(config: Config, cache: Cache) -> StudentShape:
+    """What every student takes and gives: views of the cache, and its classes."""
+    return StudentShape(len(cache.manifest.classes), config.views.channels, config.views.size)
+
+
+def _show(bar: Bar, state: FleetProgress) -> None:
+    bar.update(state.step, state.steps)
+    losses = [record.loss for record in state.training.values() if record is not None]
+    if losses:
+        failed = f", {len(state.failed)} failed" if state.failed else ""
+        bar.note(f"loss {min(losses):.3f} to {max(losses):.3f}{failed}")
+
+
+def _tell(config: Config, results: list[TrialResult]) -> None:
+    finished = sum(result.status == "finished" for result in results)
+    console.print(f"[green]trained[/green] {finished} of {len(results)} trials in {config.run / 'students'}")
+    for result in results:
+        if result.status == "failed":
+            console.print(f"[red]failed[/red] {result.trial.name} at step {result.step}: {result.reason}", soft_wrap=True)
