@@ -95,8 +95,8 @@ def make_student(name: str = "small", **changes: Any) -> StudentSpec:
     return StudentSpec(name=name, **(settings | changes))
 
 
-def train_job(folder: Path) -> None:
-    train = make_train(steps=60, checkpoint_every=4, seeds=(0, 1), controls=("labels-only", "shuffled-cache"))
+def train_job(folder: Path, steps: int = 60) -> None:
+    train = make_train(steps=steps, checkpoint_every=4, seeds=(0, 1), controls=("labels-only", "shuffled-cache"))
     train_fleet(plan_trials([make_student()], train), MemoryStream(train), SHAPE, folder, train, torch.device("cpu"))
 
 
