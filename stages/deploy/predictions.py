@@ -1,0 +1,111 @@
+"""What a model said of each held-out sample, one column a fact: everything that the figures are made of.
+
+Logits are turned into columns on the CPU in float64, whatever device and dtype they came from, so that figures do not
+depend on it. What a cache of top-k logits does not tell is kept as unknown, never guessed.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...cache import SparseLogits
+from ..errors import StageError
+from ..student.losses.kl import kl
+
+_RANKS = 5
+_STORED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Columns of n samples.
+
+    `ids` (n,) str; `labels` (n,) int64; `top` (n, w) int64 the likeliest classes, likeliest first, w = 5 or as many as
+    are known; `top_probability` (n, w) float64; `log_probability` (n,) float64 of the label, NaN where it is not known;
+    `agrees` (n,) bool, whether top-1 is the teacher's; `divergence` (n,) float64, KL(teacher || model) in nats at T=1.
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    top: np.ndarray
+    top_probability: np.ndarray
+    log_probability: np.ndarray
+    agrees: np.ndarray
+    divergence: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is stored: ids, labels, top3 (n, 3; -1 where no class is known), top3_probability and probability."""
+        missing = _STORED - min(_STORED, self.top.shape[1])
+        pad = ((0, 0), (0, missing))
+        return {
+            "ids": self.ids,
+            "labels": self.labels,
+            "top3": np.pad(self.top[:, :_STORED], pad, constant_values=-1),
+            "top3_probability": np.pad(self.top_probability[:, :_STORED], pad).astype(np.float32),
+            "probability": np.exp(self.log_probability).astype(np.float32),
+        }
+
+    def to_npz(self) -> bytes:
+        """`arrays` as an npz archive without pickles."""
+        archive = io.BytesIO()
+        np.savez(archive, allow_pickle=False, **self.arrays())
+        return archive.getvalue()
+
+
+def student_predictions(ids: np.ndarray, labels: Tensor, logits: Tensor, teacher: Tensor | SparseLogits) -> Predictions:
+    """Columns of a student's logits (n, C). Against SparseLogits the divergence is that over k + 1 buckets, a lower
+    bound; StageError when they have no tail at T=1."""
+    values = logits.detach().cpu().double()
+    log_probability = values.log_softmax(dim=-1)
+    ranked = values.topk(min(_RANKS, values.shape[-1]), dim=-1).indices
+    first = cast(Tensor, teacher.ids)[:, 0] if isinstance(teacher, SparseLogits) else teacher.argmax(dim=-1)
+    return Predictions(
+        ids,
+        labels.numpy(),
+        ranked.numpy(),
+        log_probability.gather(-1, ranked).exp().numpy(),
+        log_probability.gather(-1, labels.unsqueeze(-1))[:, 0].numpy(),
+        (ranked[:, 0] == first).numpy(),
+        kl(values, teacher).numpy(),
+    )
+
+
+def teacher_predictions(ids: np.ndarray, labels: Tensor, teacher: Tensor | SparseLogits) -> Predictions:
+    """Columns of the teacher's own logits: it agrees with itself everywhere.
+
+    Of SparseLogits, w is at most k, and a label that was not kept has an unknown probability.
+    """
+    if not isinstance(teacher, SparseLogits):
+        own_words = student_predictions(ids, labels, teacher, teacher)
+        return replace(own_words, agrees=np.ones(len(labels), np.bool_))  # where two logits tie as well
+    if 1.0 not in teacher.tails:
+        raise StageError("the cached logits have no tail at temperature 1, so no probability can be had from them")
+    kept, values = cast(Tensor, teacher.ids), cast(Tensor, teacher.values)
+    log_mass = torch.logaddexp(values.logsumexp(dim=-1), cast(Tensor, teacher.tails[1.0]))
+    log_probability = values - log_mass.unsqueeze(-1)
+    hit = kept == labels.unsqueeze(-1)
+    own = torch.where(hit, log_probability, -torch.inf).amax(dim=-1)
+    return Predictions(
+        ids,
+        labels.numpy(),
+        kept[:, :_RANKS].numpy(),
+        log_probability[:, :_RANKS].exp().numpy(),
+        own.masked_fill(~hit.any(dim=-1), torch.nan).numpy(),
+        np.ones(len(labels), np.bool_),
+        np.zeros(len(labels)),
+    )
+
+
+def join_predictions(pieces: Sequence[Predictions]) -> Predictions:
+    """One table of several, in order."""
+    return Predictions(
+        *(np.concatenate([getattr(piece, name) for piece in pieces]) for name in Predictions.__dataclass_fields__)
+    )
