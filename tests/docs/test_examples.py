@@ -26,6 +26,7 @@ from teachercache.stages.cache_identity import PIXELS, cache_fingerprint, codec_
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 RECIPE = Path("pipeline/recipes/image_vit/recipe.yaml")
+SAMPLES = Path("data/samples/fashion-mnist")
 SHAPES = {"attention": (4, 4), "embedding": (6,), "hidden": (6,), "logits": (10,), PIXELS: (28, 28, 1)}
 
 
@@ -42,10 +43,12 @@ def named(language: str) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like a clone in which the demo's cache was built: real samples, ids and views, and zeros as signals."""
+    """A folder like a clone in which the demo's cache was built, with one training shard: real samples, ids and views,
+    and zeros as signals."""
     root: Path = tmp_path_factory.mktemp("clone")
-    for room in ("data", "pipeline", "tests"):
-        (root / room).symlink_to(ROOT / room)
+    (root / SAMPLES).mkdir(parents=True)
+    for path in ("pipeline", "tests", SAMPLES / "train-0000.tar"):
+        (root / path).symlink_to(ROOT / path)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         _build_cache(load_config(RECIPE))
