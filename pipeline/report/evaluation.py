@@ -1,0 +1,134 @@
+"""What `teachercache evaluate` left for one model: evaluation.json and predictions.npz, checked as they are read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from .errors import ReportError
+
+EVALUATION_FILE = "evaluation.json"
+PREDICTIONS_FILE = "predictions.npz"
+METRICS = ("top1", "top5", "nll", "ece", "agreement", "kl")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassAccuracy:
+    """`name` is the class; `top1` a fraction, None for a class without samples."""
+
+    name: str
+    samples: int
+    top1: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Mean confidence, accuracy and share of the samples in one of 15 bins of equal width; fractions."""
+
+    confidence: float
+    accuracy: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Numbers in a model, all and without embeddings; None where a teacher could not be loaded to count them."""
+
+    total: int | None
+    without_embeddings: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds of one forward pass, and samples a second."""
+
+    p50_ms: float
+    p95_ms: float
+    samples_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One model on the held-out samples. Rates are fractions, `bytes` are those of its weights.
+
+    `held_out` is the digest of the cache that it was compared with; `unmeasured` says why a teacher's latency is not
+    known.
+    """
+
+    samples: int
+    metrics: dict[str, float]
+    per_class: tuple[ClassAccuracy, ...]
+    reliability: tuple[ReliabilityBin, ...]
+    parameters: Parameters
+    bytes: int | None
+    latency: dict[str, Latency]
+    peak_memory_mb: float | None
+    machine: dict[str, Any]
+    held_out: str | None = None
+    unmeasured: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """`ids` (n,) str, `labels` (n,) int64, `top` (n, k) class numbers, likeliest first, `probability` (n, k)."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    top: np.ndarray
+    probability: np.ndarray
+
+
+def read_evaluation(folder: Path, held_out: str) -> Evaluation | None:
+    """The evaluation in a folder, None when there is none.
+
+    Raises ReportError for a file that cannot be believed, or that was made from another held-out cache than the one
+    with the digest `held_out`.
+    """
+    path = folder / EVALUATION_FILE
+    content = read_json(path)
+    if content is None:
+        return None
+    named = [{**item, "name": str(item.get("class"))} for item in _dicts(content.get("per_class"))]
+    metrics = {name: content[name] for name in METRICS if content.get(name) is not None}
+    made_from = content.get("fingerprint")
+    cache = made_from.get("held_out") if isinstance(made_from, dict) else None
+    if cache not in (None, held_out):
+        raise ReportError(
+            f"{path} was made from another held-out cache; run `teachercache evaluate`, then report again"
+        )
+    derived = {"per_class": named, "metrics": metrics, "held_out": cache}
+    try:
+        return TypeAdapter(Evaluation).validate_python({**content, **derived})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ReportError(f"{path}: {where}: {first['msg']}; remove it and run `teachercache evaluate`") from error
+
+
+def read_predictions(folder: Path) -> Predictions | None:
+    """The predictions in a folder, None when there are none. Raises ReportError when they cannot be read."""
+    path = folder / PREDICTIONS_FILE
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Predictions(stored["ids"], stored["labels"], stored["top3"], stored["top3_probability"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ReportError(f"{path} cannot be read ({error}); remove it and run `teachercache evaluate`") from error
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, None when there is no file. Raises ReportError when it is no JSON object."""
+    try:
+        content = TypeAdapter(dict[str, Any]).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise ReportError(f"{path} cannot be read as JSON; remove it and run the stage that writes it again") from error
+    return content
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

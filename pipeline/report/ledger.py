@@ -1,0 +1,92 @@
+"""The cost ledger: what the teacher's one pass cost, and what running the teacher beside the students would have cost.
+
+Nothing here is estimated without saying so: KINDS tells, for each entry, whether it was measured, counted, configured
+or derived from the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from ...cache import Cache
+from ...stages.student.spec import TrainSpec
+from .trials import FinishedTrial, TrialStates
+
+Kind = Literal["measured", "counted", "configured", "derived"]
+KINDS: dict[str, Kind] = {
+    "teacher_seconds": "measured",
+    "build_seconds": "measured",
+    "cache_rows": "counted",
+    "cache_bytes": "counted",
+    "rows_per_teacher_second": "derived",
+    "students": "counted",
+    "trials": "counted",
+    "reading_trials": "counted",
+    "training_seconds": "measured",
+    "rows_per_trial": "configured",
+    "beside_each_seconds": "derived",
+    "beside_fleet_seconds": "derived",
+    "break_even_trials": "derived",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Costs of a run; seconds, rows and bytes, None where nothing was recorded.
+
+    `teacher_seconds` the device worked to fill the cache, `build_seconds` passed meanwhile. `reading_trials` are the
+    finished trials that read the teacher's signals; labels-only needs no teacher. A trial sees `rows_per_trial` rows,
+    steps x batch size. `beside_each_seconds` of teacher time those trials would have needed, each with its own teacher
+    at the speed measured here; `beside_fleet_seconds` if one teacher had served all of them on the same batches. From
+    `break_even_trials` on, the cache has cost no more than a teacher beside each: cache rows / rows per trial.
+    """
+
+    teacher_seconds: float | None
+    build_seconds: float | None
+    cache_rows: int
+    cache_bytes: int
+    rows_per_teacher_second: float | None
+    students: int
+    trials: int
+    reading_trials: int
+    training_seconds: float | None
+    rows_per_trial: int
+    beside_each_seconds: float | None
+    beside_fleet_seconds: float | None
+    break_even_trials: int
+
+
+def build_ledger(cache: Cache, states: TrialStates, train: TrainSpec) -> Ledger:
+    """The ledger of a run, from the training cache's receipts and the trials' histories."""
+    receipts = list(cache.receipts.values())
+    teacher = _recorded([receipt.cost.get("teacher_seconds") for receipt in receipts])
+    per_row = None if teacher is None or not cache.rows else teacher / cache.rows
+    rows = train.steps * train.batch_size
+    reading = sum(1 for one in states.finished if reads_signals(one))
+    return Ledger(
+        teacher_seconds=teacher,
+        build_seconds=_recorded([receipt.cost.get("seconds") for receipt in receipts]),
+        cache_rows=cache.rows,
+        cache_bytes=sum(receipt.bytes for receipt in receipts),
+        rows_per_teacher_second=1 / per_row if per_row else None,
+        students=len({one.trial.student.name for one in states.finished}),
+        trials=len(states.finished),
+        reading_trials=reading,
+        training_seconds=_recorded([one.history.seconds if one.history else None for one in states.finished]),
+        rows_per_trial=rows,
+        beside_each_seconds=None if per_row is None else per_row * rows * reading,
+        beside_fleet_seconds=None if per_row is None else per_row * rows * min(reading, 1),
+        break_even_trials=ceil(cache.rows / rows),
+    )
+
+
+def reads_signals(one: FinishedTrial) -> bool:
+    """Whether a trial would have needed a teacher."""
+    return any(term.signal is not None for term in one.trial.terms)
+
+
+def _recorded(values: Sequence[float | None]) -> float | None:
+    """The sum, None when any part of it was not recorded: half a sum would look like a measurement."""
+    known = [float(value) for value in values if value is not None]
+    return sum(known) if known and len(known) == len(values) else None

@@ -1,0 +1,70 @@
+"""The report as one self-contained HTML page: no script, no request, colours and type in the page itself."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from . import quantities
+from .collect import Report
+from .figures.arms import ARM_NAMES, in_order
+from .figures.gallery import behaviour_figures, ledger_figure, result_figures
+from .footprint import footprints, measured_batches
+from .ledger_table import break_even_words, ledger_entries
+
+_FOLDER = Path(__file__).parent / "templates"
+_OUTCOMES = {
+    "gain": "distillation helps",
+    "mixed": "helps some students",
+    "no-gain": "no gain",
+    "control-gains": "control gains too",
+    "unknown": "no comparison",
+}
+
+
+def render_page(report: Report) -> str:
+    """The page's HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        {name: getattr(quantities, name) for name in quantities.__all__},
+        arm_names=ARM_NAMES,
+        unbroken=unbroken,
+        trusted=Markup,  # for the SVG that this program drew and the CSS that stands beside it, and nothing else
+    )
+    html = environment.get_template("page.html.j2").render(**_context(report))
+    return re.sub(r"\n\s*\n+", "\n", html)
+
+
+def unbroken(sentence: str) -> str:
+    """A sentence whose names and figures are not broken over lines."""
+    return sentence.replace("-", "\u2011").replace(" ± ", "\u00a0±\u00a0")
+
+
+def _context(report: Report) -> dict[str, Any]:
+    prints = footprints(report)
+    machines = (report.teacher.evaluation.machine, *(one.machine for one in report.students))
+    return {
+        "report": report,
+        "outcome": _OUTCOMES[report.verdict.outcome],
+        "css": (_FOLDER / "page.css").read_text(encoding="utf-8"),
+        "groups": [(name, in_order(report.arms(name))) for name in report.names],
+        "footprints": prints,
+        "batches": measured_batches(prints),
+        "results": result_figures(report),
+        "behaviour": behaviour_figures(report),
+        "break_even": ledger_figure(report),
+        "ledger": ledger_entries(report.ledger),
+        "break_even_words": break_even_words(report.ledger),
+        "train": report.config["train"],
+        "config": yaml.safe_dump(dict(report.config), sort_keys=False, allow_unicode=True),
+        "machine": next((machine for machine in machines if machine), {}),
+    }

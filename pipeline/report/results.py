@@ -1,0 +1,171 @@
+"""What the report says of each model: the teacher, and each student under each arm over its seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ...cache import Cache
+from .errors import ReportError
+from .evaluation import METRICS, ClassAccuracy, Evaluation, Latency, Parameters, ReliabilityBin, read_evaluation
+from .history import Curve, curve
+from .spread import Difference, Spread, paired_difference, spread
+from .trials import FailedTrial, FinishedTrial, TrialStates
+
+BASELINE = "labels-only"
+_BINS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherResult:
+    """The teacher on the held-out samples; `facts` are what the cache's manifest says of it."""
+
+    facts: Mapping[str, Any]
+    evaluation: Evaluation
+
+    @property
+    def top1(self) -> float:
+        return self.evaluation.metrics["top1"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """A student under one arm. `retention` is its share of the teacher's top-1; `gain` its top-1 less that of the same
+    student from labels only, None for that arm itself; `reduction` the share of the teacher's parameters that it does
+    without."""
+
+    student: str
+    arm: str
+    seeds: tuple[int, ...]
+    failed: tuple[FailedTrial, ...]
+    parameters: Parameters
+    bytes: int | None
+    latency: Mapping[str, Latency]
+    peak_memory_mb: float | None
+    machine: Mapping[str, Any]
+    metrics: Mapping[str, Spread]
+    retention: Spread
+    gain: Difference | None
+    reduction: float | None
+    per_class: tuple[ClassAccuracy, ...]
+    reliability: tuple[ReliabilityBin, ...]
+    curve: Curve | None
+
+    @property
+    def top1(self) -> Spread:
+        return self.metrics["top1"]
+
+
+def teacher_result(run: Path, held_out: Cache) -> TeacherResult:
+    """The teacher's figures. Raises ReportError when it has not been evaluated."""
+    folder = run / "teacher"
+    evaluation = read_evaluation(folder, held_out.manifest.digest)
+    if evaluation is None or "top1" not in evaluation.metrics:
+        raise ReportError(f"{folder} holds no evaluation of the teacher; run `teachercache evaluate` and report again")
+    return TeacherResult(dict(held_out.manifest.teacher), evaluation)
+
+
+def arm_results(states: TrialStates, teacher: TeacherResult) -> tuple[ArmResult, ...]:
+    """One result for each student and arm with a finished trial, in the order of the configuration."""
+    arms: dict[tuple[str, str], list[FinishedTrial]] = {}
+    for found in states.finished:
+        _check(found, teacher)
+        arms.setdefault((found.trial.student.name, found.trial.arm), []).append(found)
+    top1 = {key: {one.trial.seed: one.evaluation.metrics["top1"] for one in trials} for key, trials in arms.items()}
+    return tuple(
+        _arm_result(trials, states.failed, teacher, None if arm == BASELINE else top1.get((student, BASELINE)))
+        for (student, arm), trials in arms.items()
+    )
+
+
+def _arm_result(
+    trials: Sequence[FinishedTrial],
+    failed: Sequence[FailedTrial],
+    teacher: TeacherResult,
+    baseline: Mapping[int, float] | None,
+) -> ArmResult:
+    first, evaluations = trials[0], [one.evaluation for one in trials]
+    student, arm = first.trial.student.name, first.trial.arm
+    own = {one.trial.seed: one.evaluation.metrics["top1"] for one in trials}
+    peaks = [one.peak_memory_mb for one in evaluations if one.peak_memory_mb is not None]
+    parameters = first.evaluation.parameters
+    return ArmResult(
+        student=student,
+        arm=arm,
+        seeds=tuple(own),
+        failed=tuple(one for one in failed if (one.student, one.arm) == (student, arm)),
+        parameters=parameters,
+        bytes=first.evaluation.bytes,
+        latency=_latency(evaluations),
+        peak_memory_mb=max(peaks, default=None),
+        machine=first.evaluation.machine,
+        metrics=_metrics(evaluations),
+        retention=spread([value / teacher.top1 if teacher.top1 else 0.0 for value in own.values()]),
+        gain=None if baseline is None else paired_difference(own, baseline, BASELINE),
+        reduction=_reduction(parameters.total, teacher.evaluation.parameters.total),
+        per_class=_per_class(evaluations),
+        reliability=_reliability(evaluations),
+        curve=curve([one.history for one in trials if one.history is not None]),
+    )
+
+
+def _reduction(own: int | None, teacher: int | None) -> float | None:
+    return None if own is None or not teacher else 1 - own / teacher
+
+
+def _check(found: FinishedTrial, teacher: TeacherResult) -> None:
+    if "top1" not in found.evaluation.metrics:
+        raise ReportError(f"{found.folder}: its evaluation has no top1; remove it and run `teachercache evaluate`")
+    if found.evaluation.samples != teacher.evaluation.samples:
+        raise ReportError(
+            f"{found.folder} was evaluated on {found.evaluation.samples} samples and the teacher on "
+            f"{teacher.evaluation.samples}; remove both evaluation.json and run `teachercache evaluate`"
+        )
+
+
+def _metrics(evaluations: Sequence[Evaluation]) -> dict[str, Spread]:
+    """The metrics that every seed has."""
+    shared = [name for name in METRICS if all(name in one.metrics for one in evaluations)]
+    return {name: spread([one.metrics[name] for one in evaluations]) for name in shared}
+
+
+def _latency(evaluations: Sequence[Evaluation]) -> dict[str, Latency]:
+    """Means over seeds, of the batch sizes that every seed was measured at."""
+    shared = [batch for batch in evaluations[0].latency if all(batch in one.latency for one in evaluations)]
+    return {batch: mean_latency([one.latency[batch] for one in evaluations]) for batch in shared}
+
+
+def mean_latency(measured: Sequence[Latency]) -> Latency:
+    """The mean of several measurements of one batch size."""
+    return Latency(
+        fmean(one.p50_ms for one in measured),
+        fmean(one.p95_ms for one in measured),
+        fmean(one.samples_per_second for one in measured),
+    )
+
+
+def _per_class(evaluations: Sequence[Evaluation]) -> tuple[ClassAccuracy, ...]:
+    """Means over seeds; all seeds saw the same samples."""
+    found = []
+    for same in zip(*(one.per_class for one in evaluations), strict=False):
+        known = [one.top1 for one in same if one.top1 is not None]
+        found.append(ClassAccuracy(same[0].name, same[0].samples, fmean(known) if known else None))
+    return tuple(found)
+
+
+def _reliability(evaluations: Sequence[Evaluation]) -> tuple[ReliabilityBin, ...]:
+    """The seeds' bins put together: a bin of the mean weighs each seed by the samples that it had there."""
+    bins: dict[int, list[ReliabilityBin]] = {}
+    for one in (entry for evaluation in evaluations for entry in evaluation.reliability):
+        bins.setdefault(max(ceil(one.confidence * _BINS) - 1, 0), []).append(one)
+    return tuple(_merged(bins[number], len(evaluations)) for number in sorted(bins))
+
+
+def _merged(entries: Sequence[ReliabilityBin], seeds: int) -> ReliabilityBin:
+    share = sum(one.share for one in entries)
+    weights = [one.share / share if share else 1 / len(entries) for one in entries]
+    confidence = sum(one.confidence * weight for one, weight in zip(entries, weights, strict=True))
+    accuracy = sum(one.accuracy * weight for one, weight in zip(entries, weights, strict=True))
+    return ReliabilityBin(confidence, accuracy, share / seeds)
