@@ -1,4 +1,4 @@
-"""Arrays on disk: what a teacher said, in shards that mirror the source. numpy, zarr and pyarrow; no torch, no models."""
+"""Arrays on disk: what a teacher said, in shards that mirror the source. numpy, zarr, pyarrow; no torch, no models."""
 
 from .batch import CacheBatch
 from .cache import Cache, create_cache, open_cache

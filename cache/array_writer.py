@@ -65,8 +65,8 @@ class ArrayWriter:
         self._file.close()
 
     def _write(self, data: np.ndarray) -> None:
-        self._hash.update(data)
-        view = memoryview(data)
+        view = memoryview(data.data)
+        self._hash.update(view)
         with write_errors(self._path):
             while view:
                 view = view[self._file.write(view) :]

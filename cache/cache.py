@@ -12,8 +12,8 @@ from .codecs import Codec
 from .durable import publish_file, write_errors
 from .errors import CacheError, DamagedCacheError
 from .fingerprint import check_fingerprint
-from .manifest import Manifest, publish_manifest, read_manifest
 from .lookup import SampleLookup
+from .manifest import Manifest, publish_manifest, read_manifest
 from .order import ShuffledOrder
 from .receipt import Receipt, read_receipt
 from .shard_reader import ShardReader, schema_of
@@ -44,7 +44,9 @@ class Cache:
         """The shard's receipt as it is now. Raises DamagedCacheError when it belongs to another manifest."""
         receipt = read_receipt(self.root, shard)
         if receipt is not None and receipt.manifest != self.manifest.digest:
-            raise DamagedCacheError(f"shard {shard} in {self.root} was built under another manifest; run `cache verify`")
+            raise DamagedCacheError(
+                f"shard {shard} in {self.root} was built under another manifest; run `cache verify`"
+            )
         return receipt
 
     @cached_property

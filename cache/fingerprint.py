@@ -17,7 +17,11 @@ def differences(cached: Any, asked: Any, path: str = "") -> list[str]:
             for key in keys
             for line in differences(cached.get(key, _ABSENT), asked.get(key, _ABSENT), f"{path}.{key}" if path else key)
         ]
-    return [] if cached == asked else [f"{path}: the cache has {_short(cached)}, the configuration asks for {_short(asked)}"]
+    return (
+        []
+        if cached == asked
+        else [f"{path}: the cache has {_short(cached)}, the configuration asks for {_short(asked)}"]
+    )
 
 
 def check_fingerprint(root: object, cached: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

@@ -61,7 +61,9 @@ def read_manifest(root: Path) -> Manifest:
     try:
         content = read_document(root / MANIFEST_FILE)
     except (FileNotFoundError, NotADirectoryError):
-        raise CacheError(f"{root} is no cache (it has no {MANIFEST_FILE}); `teachercache cache build` makes one") from None
+        raise CacheError(
+            f"{root} is no cache (it has no {MANIFEST_FILE}); `teachercache cache build` makes one"
+        ) from None
     try:
         schemas = [read_schema(item) for item in content["signals"]]
         shards = tuple(check_name(name, "shard") for name in content["shards"])

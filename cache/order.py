@@ -29,7 +29,9 @@ class ShuffledOrder:
         """The order over shards with `counts` rows each, in blocks of `block` rows; no block spans two shards."""
         first = np.concatenate([[0], np.cumsum(counts)])[:-1]
         starts = np.concatenate([[0][:0], *(np.arange(s, s + n, block) for s, n in zip(first, counts, strict=True))])
-        ends = np.concatenate([[0][:0], *(np.arange(s, s + n, block) + block for s, n in zip(first, counts, strict=True))])
+        ends = np.concatenate(
+            [[0][:0], *(np.arange(s, s + n, block) + block for s, n in zip(first, counts, strict=True))]
+        )
         limit = np.concatenate([[0][:0], *(np.full(-(-n // block), s + n) for s, n in zip(first, counts, strict=True))])
         starts = starts.astype(np.int64)
         return cls(starts, np.minimum(ends, limit).astype(np.int64) - starts, window, seed)

@@ -15,13 +15,13 @@ from .errors import DamagedCacheError
 
 
 def rows_path(folder: str) -> str:
-    """Path below the cache's root of the row index of a shard's folder: beside the Zarr tree, which holds arrays only."""
+    """Path below the cache's root of the row index of a shard: beside the Zarr tree, which holds only arrays."""
     return f"rows/{folder.rpartition('/')[2]}.arrow"
 
 
 @dataclass(frozen=True, slots=True)
 class RowIndex:
-    """Rows of a shard. `ids` (n,) str, `views` (n,) uint16, `labels` (n,) int64 with -1 for none, `parameters` (n, P)."""
+    """Rows: `ids` (n,) str, `views` (n,) uint16, `labels` (n,) int64 with -1 for none, `parameters` (n, P) float64."""
 
     ids: np.ndarray
     views: np.ndarray
@@ -48,7 +48,8 @@ def encode_rows(rows: RowIndex) -> bytes:
     table = pa.table(columns)
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def read_rows(path: Path, parameters: int) -> RowIndex:

@@ -62,7 +62,9 @@ class ShardReader:
     def read_into(self, signal: str, rows: np.ndarray, out: Mapping[str, np.ndarray]) -> None:
         """Gather encoded rows into buffers made by `allocate` (or slices of them)."""
         if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(self):
-            raise CacheError(f"shard {self.shard} has rows 0 to {len(self) - 1}; {rows.min()} to {rows.max()} were asked for")
+            raise CacheError(
+                f"shard {self.shard} has rows 0 to {len(self) - 1}; {rows.min()} to {rows.max()} were asked for"
+            )
         for part, array in self.arrays(signal).items():
             array.gather(rows, out[part])
 

@@ -40,8 +40,8 @@ def _build(job: CacheJob, title: str, stop: Callable[[], bool], only: Callable[[
     if summary.shards:
         rate = summary.rows / summary.seconds
         console.print(
-            f"[green]cache[/green] {job.root}: {summary.shards} shards, {summary.rows:,} rows in {summary.seconds:.1f} s "
-            f"({rate:,.0f} rows/s, {summary.waited:.1f} s waiting for data)"
+            f"[green]cache[/green] {job.root}: {summary.shards} shards, {summary.rows:,} rows in "
+            f"{summary.seconds:.1f} s ({rate:,.0f} rows/s, {summary.waited:.1f} s waiting for data)"
         )
     else:
         console.print(f"[green]cache[/green] {job.root}: complete, {summary.standing} shards")

@@ -99,7 +99,9 @@ def _count(source: Source) -> tuple[int, int]:
 def _check_labels(config: Config, trials: Iterable[Trial], samples: int, labelled: int) -> None:
     asked = config.train.labelled
     if asked is not None and labelled < asked.count:
-        raise StageError(f"train.labelled.count is {asked.count}, and only {labelled} samples of the source have a label")
+        raise StageError(
+            f"train.labelled.count is {asked.count}, and only {labelled} samples of the source have a label"
+        )
     if asked is None and labelled < samples and needs_labels(trials):
         raise StageError(
             f"{samples - labelled} of {samples} samples have no label, and a cross_entropy term needs one: set "
@@ -132,7 +134,7 @@ def _timed(teacher: ImageClassifier, inputs: dict[str, torch.Tensor], device: to
 def _try_students(
     config: Config, cache: Cache, job: CacheJob, trials: tuple[Trial, ...], folder: Path
 ) -> tuple[dict[str, int], float]:
-    """Take a few steps with one trial per student and arm; parameters by student, and seconds of a step of all trials."""
+    """Take a few steps with one trial per student and arm: parameters by student, seconds of a step of all trials."""
     device = pick_device(config.train.device)
     train = _short(config.train)
     join = Join(cache, job.source, job.policy)

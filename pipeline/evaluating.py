@@ -26,4 +26,6 @@ def evaluate_run(config: Config, stop: Callable[[], bool]) -> None:
     views = held_out_views(config.views)
     evaluate_teacher(config.run / "teacher", held_out, teacher, views, config.evaluate, device, stop)
     evaluated, standing = len(summary.evaluated), len(summary.standing)
-    console.print(f"[green]evaluated[/green] {evaluated} students on {len(held_out):,} samples, {standing} stood already")
+    console.print(
+        f"[green]evaluated[/green] {evaluated} students on {len(held_out):,} samples, {standing} stood already"
+    )

@@ -1,13 +1,11 @@
-"""Turns SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 into a polite stop: the running block ends, work is saved, exit code 75."""
+"""Turns SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 into a polite stop: the running block ends, work is saved, exit 75."""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
-)
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 
 
 @contextmanager

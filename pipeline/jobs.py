@@ -29,7 +29,8 @@ def check_splits(train: Source, held_out: Source) -> None:
         for sample in held_out.open(shard).ids:
             if sample in trained:
                 raise StageError(
-                    f"evaluate.source: sample {sample!r} of shard {shard} is also in source; figures on it would mean nothing"
+                    f"evaluate.source: sample {sample!r} of shard {shard} is also in source; "
+                    "figures on it would mean nothing"
                 )
 
 

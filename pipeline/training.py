@@ -1,4 +1,4 @@
-"""Phase two as the configuration asks for it: every trial side by side on one stream. No teacher is loaded or looked at."""
+"""Phase two as the configuration asks for it: every trial side by side on one stream. No teacher is looked at."""
 
 import difflib
 from collections.abc import Callable, Collection
@@ -73,4 +73,6 @@ def _tell(config: Config, results: list[TrialResult]) -> None:
     console.print(f"[green]trained[/green] {finished} of {len(results)} trials in {config.run / 'students'}")
     for result in results:
         if result.status == "failed":
-            console.print(f"[red]failed[/red] {result.trial.name} at step {result.step}: {result.reason}", soft_wrap=True)
+            console.print(
+                f"[red]failed[/red] {result.trial.name} at step {result.step}: {result.reason}", soft_wrap=True
+            )

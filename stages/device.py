@@ -15,4 +15,6 @@ def pick_device(name: str) -> torch.device:
         torch.empty(0, device=name)
         return torch.device(name)
     except (RuntimeError, AssertionError) as error:
-        raise StageError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try auto or cpu") from error
+        raise StageError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try auto or cpu"
+        ) from error

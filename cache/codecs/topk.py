@@ -29,10 +29,16 @@ class TopK:
 
     def parts(self, shape: tuple[int, ...]) -> tuple[Part, ...]:
         if len(shape) != 1 or shape[0] < self.k:
-            raise CacheError(f"codec topk with k={self.k} needs rows of at least {self.k} logits, this signal is {shape}")
+            raise CacheError(
+                f"codec topk with k={self.k} needs rows of at least {self.k} logits, this signal is {shape}"
+            )
         ids = "uint16" if shape[0] <= 1 << 16 else "uint32"
         kept = (self.k,)
-        return Part("ids", ids, kept), Part("values", "float16", kept), Part("tails", "float32", (len(self.temperatures),))
+        return (
+            Part("ids", ids, kept),
+            Part("values", "float16", kept),
+            Part("tails", "float32", (len(self.temperatures),)),
+        )
 
     def encode(self, values: Array) -> dict[str, Array]:
         xp = array_namespace(values)

@@ -10,7 +10,6 @@ from ...cache import open_cache
 from ...cache.errors import DamagedCacheError
 from ...cache.manifest import MANIFEST_FILE
 from ...cache.verify import retire_shard, verify_cache
-from ..building import build_caches
 from ..config import load_config
 from ..console import console, progress_bar
 from ..inspection import inspect_cache, inspection_table
@@ -31,6 +30,8 @@ def build(
 
     The same command again continues where it stopped.
     """
+    from ..building import build_caches
+
     loaded = load_config(config)
     with interruptible() as stop:
         build_caches(loaded, stop, choose_shards(loaded, shards))
@@ -80,7 +81,9 @@ def verify(
         done_about_it = "they are left in use" if keep else "`teachercache cache build` makes them again"
         raise DamagedCacheError(f"{len(damages)} of {total} shards are damaged; {done_about_it}")
     missing = sum(cache.receipt(shard) is None for shard in cache.manifest.shards)
-    console.print(f"[green]verified[/green] {cache.root}: {total - missing} shards are whole, {missing} are not built yet")
+    console.print(
+        f"[green]verified[/green] {cache.root}: {total - missing} shards are whole, {missing} are not built yet"
+    )
 
 
 def _cache_folder(path: Path) -> Path:

@@ -1,11 +1,15 @@
 """`teachercache check`: the dry run."""
 
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
-from ..checking import Forecast, check_run
 from ..config import load_config
 from ..console import console
 from .arguments import ConfigPath
+
+if TYPE_CHECKING:
+    from ..checking import Forecast
 
 
 def check(config: ConfigPath) -> None:
@@ -15,6 +19,8 @@ def check(config: ConfigPath) -> None:
 
     Nothing is kept. Exit code 2 says what to change.
     """
+    from ..checking import check_run
+
     loaded = load_config(config)
     with console.status("two samples go through source, views, teacher, codecs, a shard, the join and every student"):
         forecast = check_run(loaded)
@@ -30,7 +36,7 @@ def check(config: ConfigPath) -> None:
     )
 
 
-def _signals(forecast: Forecast) -> Table:
+def _signals(forecast: "Forecast") -> Table:
     table = Table("signal", "bytes/row", "error on two samples", title="what the cache will keep", title_justify="left")
     for name, size in forecast.signal_bytes.items():
         error = "  ".join(f"{key} {value:.2g}" for key, value in forecast.signal_errors[name].items())

@@ -1,7 +1,6 @@
 """`teachercache evaluate`: what every finished student is worth on held-out samples."""
 
 from ..config import load_config
-from ..evaluating import evaluate_run
 from ..interruption import interruptible
 from .arguments import ConfigPath
 
@@ -11,6 +10,8 @@ def evaluate(config: ConfigPath) -> None:
 
     Example: [bold]teachercache evaluate recipe.yaml[/bold]
     """
+    from ..evaluating import evaluate_run
+
     loaded = load_config(config)
     with interruptible() as stop:
         evaluate_run(loaded, stop)

@@ -1,7 +1,6 @@
 """`teachercache report`: the page to look at."""
 
 from ..config import load_config
-from ..reporting import report_run
 from .arguments import ConfigPath
 
 
@@ -10,4 +9,6 @@ def report(config: ConfigPath) -> None:
 
     Example: [bold]teachercache report recipe.yaml[/bold]
     """
+    from ..reporting import report_run
+
     report_run(load_config(config))

@@ -1,12 +1,8 @@
 """`teachercache run`: all stages in order."""
 
-from ..building import build_caches
 from ..config import load_config
 from ..console import console
-from ..evaluating import evaluate_run
 from ..interruption import interruptible
-from ..reporting import report_run
-from ..training import train_students
 from .arguments import ConfigPath
 
 
@@ -17,6 +13,11 @@ def run(config: ConfigPath) -> None:
 
     The same command again continues where it stopped, and does nothing twice.
     """
+    from ..building import build_caches
+    from ..evaluating import evaluate_run
+    from ..reporting import report_run
+    from ..training import train_students
+
     loaded = load_config(config)
     with interruptible() as stop:
         console.rule("1 of 4  teacher")

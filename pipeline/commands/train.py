@@ -6,7 +6,6 @@ import typer
 
 from ..config import load_config
 from ..interruption import interruptible
-from ..training import train_students
 from .arguments import ConfigPath
 
 
@@ -20,6 +19,8 @@ def train(
 
     The same command again continues from the newest checkpoints.
     """
+    from ..training import train_students
+
     loaded = load_config(config)
     with interruptible() as stop:
         train_students(loaded, stop, student or ())

@@ -48,7 +48,8 @@ class StepPlan:
 
     def partners(self, rows: np.ndarray) -> np.ndarray:
         """For each row the row of another sample, under the same view: one fixed cycle through all samples."""
-        return self._partner[rows // self._views] * self._views + rows % self._views
+        found: np.ndarray = self._partner[rows // self._views] * self._views + rows % self._views
+        return found
 
     @cached_property
     def _partner(self) -> np.ndarray:

@@ -16,10 +16,16 @@ class TermSpec(BaseModel):
 
     loss: Literal["cross_entropy", "kl", "mse", "cosine", "attention_kl", "attention_mse"]
     weight: float = Field(1.0, ge=0)
-    output: str = Field("logits", description="student output: logits, embedding, hidden.N, attention.N, or the user's own")
-    signal: str | None = Field(None, description="cached signal; left out only for cross_entropy, which reads the labels")
+    output: str = Field(
+        "logits", description="student output: logits, embedding, hidden.N, attention.N, or the user's own"
+    )
+    signal: str | None = Field(
+        None, description="cached signal; left out only for cross_entropy, which reads the labels"
+    )
     temperature: float = Field(1.0, gt=0, description="kl only; the term is multiplied by its square")
-    projector: Literal["linear"] | None = Field(None, description="a learnt Linear from the student's width to the signal's")
+    projector: Literal["linear"] | None = Field(
+        None, description="a learnt Linear from the student's width to the signal's"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
 
@@ -42,7 +48,9 @@ class OptimizerSpec(BaseModel):
     weight_decay: float = Field(0.05, ge=0)
     warmup: float = Field(0.1, ge=0, le=1, description="share of the steps")
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null for no clipping")
-    precision: Literal["float32", "bfloat16", "float16"] = Field("float32", description="autocast dtype; float32 is none")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="autocast dtype; float32 is none"
+    )
 
 
 class StudentSpec(BaseModel):
@@ -56,7 +64,9 @@ class StudentSpec(BaseModel):
     input: InputSpec = InputSpec()
     objective: tuple[TermSpec, ...] = Field(min_length=1)
     optimizer: OptimizerSpec = OptimizerSpec()
-    control: Literal["labels-only", "shuffled-cache"] | None = Field(None, description="train this student as a control only")
+    control: Literal["labels-only", "shuffled-cache"] | None = Field(
+        None, description="train this student as a control only"
+    )
 
 
 class LabelledSpec(BaseModel):

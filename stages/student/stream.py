@@ -90,8 +90,8 @@ class Stream:
             number = int(np.argmax(self.plan.labels < 0))
             name = self._host.join.ids(np.array([number * self._cache.manifest.views]))[0]
             raise StageError(
-                f"sample {str(name)!r} has no label, and a cross_entropy term needs one: set train.labelled.count to train "
-                "with the labels there are, or drop the term"
+                f"sample {str(name)!r} has no label, and a cross_entropy term needs one: set "
+                "train.labelled.count to train with the labels there are, or drop the term"
             )
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
@@ -166,5 +166,5 @@ def _put(waiting: "queue.Queue[Any]", item: Any, leave: threading.Event) -> bool
     return False
 
 
-def _same(batch: HostBatch) -> HostBatch:
+def _same(batch: Any) -> Any:
     return batch

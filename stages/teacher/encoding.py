@@ -97,6 +97,7 @@ def _not_finite(name: str, prepared: PreparedBatch, row: int) -> str:
     views = prepared.rows // max(1, len(prepared.ids))
     sample, view = divmod(row, views)
     return (
-        f"signal {name} is NaN or infinite for sample {str(prepared.ids[sample])!r} (view {view}) of shard {prepared.shard}. "
-        "If teacher.dtype or teacher.autocast is float16, use bfloat16 or float32; otherwise look at the sample"
+        f"signal {name} is NaN or infinite for sample {str(prepared.ids[sample])!r} (view {view}) of shard "
+        f"{prepared.shard}. If teacher.dtype or teacher.autocast is float16, use bfloat16 or float32; otherwise "
+        "look at the sample"
     )

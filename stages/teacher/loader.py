@@ -65,5 +65,5 @@ def prepared_batches(pieces: PreparedPieces, workers: int, pin: bool) -> Iterato
     return iter(loader)
 
 
-def _same(batch: PreparedBatch) -> PreparedBatch:
+def _same(batch: Any) -> Any:
     return batch

@@ -22,11 +22,14 @@ def load_classifier(spec: TeacherSpec, folder: Path, device: torch.device) -> to
             folder, dtype=_DTYPES[spec.dtype], use_safetensors=True, output_loading_info=True, local_files_only=True
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise StageError(f"teacher.model: {folder} is no image classifier that can be loaded ({_first(error)})") from error
+        raise StageError(
+            f"teacher.model: {folder} is no image classifier that can be loaded ({_first(error)})"
+        ) from error
     _check_loading(folder, info)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return model.eval().to(device)
+    ready: torch.nn.Module = model.eval().to(device)
+    return ready
 
 
 def _check_loading(folder: Path, info: dict[str, Any]) -> None:

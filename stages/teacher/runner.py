@@ -74,9 +74,7 @@ def _missing(job: CacheJob) -> list[str]:
 def _pieces(job: CacheJob, shards: list[str]) -> PreparedPieces:
     samples = max(1, job.teacher.batch_size // job.policy.count)
     prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
-    return PreparedPieces(
-        job.source, job.policy, prepare, plan_pieces(job.source, shards, samples), job.keep_pixels
-    )
+    return PreparedPieces(job.source, job.policy, prepare, plan_pieces(job.source, shards, samples), job.keep_pixels)
 
 
 class _Run:
@@ -130,7 +128,12 @@ class _Run:
         )
 
     def _feed(
-        self, teacher: ImageClassifier, cache: Cache, sink: ShardSink, first: PreparedBatch, rest: Iterator[PreparedBatch]
+        self,
+        teacher: ImageClassifier,
+        cache: Cache,
+        sink: ShardSink,
+        first: PreparedBatch,
+        rest: Iterator[PreparedBatch],
     ) -> None:
         done, skipped = 0, None
         for prepared in self._timed(first, rest):

@@ -77,7 +77,9 @@ def _json_digest(path: Path, drop: tuple[str, ...] = ()) -> str:
     try:
         content: Mapping[str, Any] = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise StageError(f"teacher.model: {path} is missing; save the teacher's image processor beside its weights") from None
+        raise StageError(
+            f"teacher.model: {path} is missing; save the teacher's image processor beside its weights"
+        ) from None
     except ValueError as error:
         raise StageError(f"teacher.model: {path} is not JSON ({error})") from error
     kept = {key: value for key, value in content.items() if key not in drop}

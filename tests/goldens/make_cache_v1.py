@@ -1,4 +1,4 @@
-"""Made tests/goldens/cache-v1 once. Never run it again over that folder: readers must read those very bytes for ever."""
+"""Made tests/goldens/cache-v1 once. Never run it again over that folder: readers must read those bytes for ever."""
 
 import sys
 from pathlib import Path

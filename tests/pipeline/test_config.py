@@ -39,7 +39,11 @@ def test_shipped_files_are_valid(file: Path) -> None:
         (("train", "steps"), "many", "train.steps: Input should be a valid integer"),
         (("cache", "signals", "logits", "codec"), "f17", "cache.signals.logits.codec: Input should be"),
         (("cache", "signals", "logits", "kk"), 3, "cache.signals.logits.kk: unknown key; did you mean k?"),
-        (("students", 0, "objective", 1, "wieght"), 1, "students.0.objective.1.wieght: unknown key; did you mean weight?"),
+        (
+            ("students", 0, "objective", 1, "wieght"),
+            1,
+            "students.0.objective.1.wieght: unknown key; did you mean weight?",
+        ),
         (("students", 1, "name"), "cnn", "two students are named cnn"),
         (("train", "controls"), ["shuffled"], "train.controls.0: Input should be 'labels-only' or 'shuffled-cache'"),
         (("evaluate",), {}, "evaluate.source: this is required and missing"),
@@ -54,7 +58,12 @@ def test_a_wrong_setting_is_named(tmp_path: Path, path: tuple[Any, ...], value: 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("a: [1", "is not YAML"), ("", "holds no settings"), ("- 1", "holds no settings"), ("!!python/object:os.x {}", "is not YAML")],
+    [
+        ("a: [1", "is not YAML"),
+        ("", "holds no settings"),
+        ("- 1", "holds no settings"),
+        ("!!python/object:os.x {}", "is not YAML"),
+    ],
 )
 def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
