@@ -123,10 +123,13 @@ def _kinds(teacher: Predictions, student: Predictions, pictures: _Pictures) -> t
 def _shown(
     mask: np.ndarray, teacher: Predictions, student: Predictions, pictures: _Pictures
 ) -> tuple[Disagreement, ...]:
-    """The samples of a mask of which both are surest; ties in the order of the source."""
+    """The samples of a mask of which both are surest, of each pair of classes the first before any second."""
     sureness = np.minimum(teacher.probability[:, 0], student.probability[:, 0])
     places = np.flatnonzero(mask)
-    places = places[np.argsort(-sureness[places], kind="stable")][:PER_KIND]
+    places = places[np.argsort(-sureness[places], kind="stable")]
+    pairs = np.stack([teacher.top[places, 0], student.top[places, 0]], axis=1)
+    first = np.isin(np.arange(len(places)), np.unique(pairs, axis=0, return_index=True)[1])
+    places = np.concatenate([places[first], places[~first]])[:PER_KIND]
     views = pictures.views(teacher.ids[places])
     return tuple(
         Disagreement(

@@ -21,7 +21,12 @@ def ledger_entries(ledger: Ledger) -> list[Entry]:
     rate = ledger.rows_per_teacher_second
     lines = [
         ("teacher_seconds", "Teacher time, one pass", duration(ledger.teacher_seconds), "device, from receipts"),
-        ("build_seconds", "Time to build the cache", duration(ledger.build_seconds), "with reading and writing"),
+        (
+            "build_seconds",
+            "Time to build the cache",
+            duration(ledger.build_seconds),
+            "with reading and writing, without loading",
+        ),
         ("cache_rows", "Rows in the cache", f"{ledger.cache_rows:,}", ""),
         ("cache_bytes", "Size of the cache", size(ledger.cache_bytes), ""),
         ("rows_per_teacher_second", "Teacher's speed", MISSING if rate is None else f"{rate:,.0f} rows/s", ""),

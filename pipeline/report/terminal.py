@@ -1,7 +1,8 @@
-"""The result table for the terminal: the page's first table, short."""
+"""The result table for the terminal: the page's first table, short enough for 80 columns."""
 
 from collections.abc import Iterable
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -14,18 +15,25 @@ _STYLES = {"distilled": "bold", "labels-only": "", "shuffled-cache": "dim"}
 
 
 def result_table(report: Report) -> Table:
-    """Teacher and students: accuracy, gain over labels only, retention, agreement, size."""
-    table = Table(title=Text(report.verdict.sentence), title_justify="left", title_style="bold", caption_justify="left")
-    table.caption = Text("mean ± standard deviation over seeds; gain and its spread from per-seed differences")
-    for column in ("model", "trained from", "seeds"):
-        table.add_column(column, no_wrap=column != "model")
-    for column in ("top-1 %", "gain", "retained %", "agrees %", "parameters"):
+    """Teacher and students: accuracy, gain over labels only, share of the teacher's accuracy, agreement."""
+    table = Table(
+        title=Text(report.verdict.sentence),
+        title_justify="left",
+        title_style="bold",
+        caption=Text("mean ± deviation over seeds; of a gain, over per-seed differences"),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("model, parameters", overflow="fold")  # the one column that may wrap
+    for column in ("top-1 %", "gain", "kept %", "agrees %"):
         table.add_column(column, justify="right", no_wrap=True)
     teacher = report.teacher
-    size = count(teacher.evaluation.parameters.total)
-    table.add_row("teacher", "", "", percent(teacher.top1), "", "", "", size, end_section=True)
+    table.add_row(_named("teacher", teacher.evaluation.parameters.total), percent(teacher.top1), end_section=True)
     for name in report.names:
-        _add_student(table, in_order([one for one in report.students if one.student == name]))
+        arms = in_order(report.arms(name))
+        table.add_row(_named(name, arms[0].parameters.total))
+        for one in arms:
+            _add_arm(table, one, len(report.config["train"]["seeds"]), last=one is arms[-1])
     return table
 
 
@@ -37,17 +45,18 @@ def problem_lines(report: Report) -> Iterable[str]:
         yield f"not trained yet: {', '.join(report.waiting)}"
 
 
-def _add_student(table: Table, arms: list[ArmResult]) -> None:
-    for number, one in enumerate(arms):
-        table.add_row(
-            Text(one.student if number == 0 else ""),
-            ARM_NAMES[one.arm],
-            str(len(one.seeds)),
-            percent_spread(one.top1),
-            points(one.gain),
-            percent(one.retention.mean),
-            percent_spread(one.metrics.get("agreement")),
-            count(one.parameters.total) if number == 0 else "",
-            style=_STYLES[one.arm],
-            end_section=number == len(arms) - 1,
-        )
+def _named(name: str, parameters: int | None) -> Text:
+    return Text.assemble(name, (f"  {count(parameters)}", "dim"))
+
+
+def _add_arm(table: Table, one: ArmResult, planned: int, last: bool) -> None:
+    seeds = "" if len(one.seeds) == planned else f"  {len(one.seeds)} of {planned} seeds"
+    table.add_row(
+        Text.assemble(f"  {ARM_NAMES[one.arm]}", (seeds, "dim not bold")),
+        percent_spread(one.top1),
+        points(one.gain) if one.gain else "",
+        percent(one.retention.mean),
+        percent(one.metrics["agreement"].mean) if "agreement" in one.metrics else "",
+        style=_STYLES[one.arm],
+        end_section=last,
+    )

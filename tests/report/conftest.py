@@ -108,7 +108,7 @@ class Run:
         samples = self.held_out.rows
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "student.json").write_text("{}")
-        records = [
+        records: list[dict[str, Any]] = [
             {
                 "step": step,
                 "loss": 3.0 / step + 0.1 * seed,

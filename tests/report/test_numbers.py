@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from teachercache.pipeline.report.collect import collect_report, report_json
@@ -119,3 +120,19 @@ def test_a_loss_that_was_not_finite_is_left_out_of_the_curve(make_run: Any) -> N
     found = collect_report(run.config, run.cache, run.held_out, None).arm("cnn", "distilled")
     assert found is not None and found.curve is not None
     assert found.curve.steps == (1, 4)
+
+
+def test_the_sheet_shows_each_pair_of_classes_before_any_comes_again(make_run: Any) -> None:
+    run = make_run()
+    files = [run.config.run / "teacher" / "predictions.npz", run.folder("distilled", 0) / "predictions.npz"]
+    with np.load(files[0]) as stored:
+        said = dict(stored)
+    said["top3"] = np.tile([0, 1, 2], (12, 1))
+    np.savez(files[0], **said)
+    said["top3"][[2, 5, 8, 7]] = [[1, 0, 2], [1, 0, 2], [1, 0, 2], [2, 0, 1]]  # the true classes are 2, 2, 2 and 1
+    said["top3_probability"][[2, 5, 8, 7], 0] = [0.66, 0.65, 0.50, 0.55]
+    np.savez(files[1], **said)
+    sheet = collect_report(run.config, run.cache, run.held_out, run.images).sheet
+    assert sheet is not None
+    shown = {kind.title: [one.id for one in kind.shown] for kind in sheet.kinds}
+    assert shown == {"Both wrong": ["test-002", "test-007", "test-005", "test-008"]}

@@ -21,7 +21,7 @@ def _curves(report: Report, student: str) -> list[tuple[str, Curve]]:
 
 def _panel(report: Report, student: str) -> Panel:
     curves = _curves(report, student)
-    positive = all(min(found.low) > 0 for _, found in curves)
+    low, high = min(min(found.low) for _, found in curves), max(max(found.high) for _, found in curves)
 
     def paint(axes: Axes) -> None:
         for arm, found in reversed(curves):
@@ -29,17 +29,19 @@ def _panel(report: Report, student: str) -> Panel:
             axes.plot(found.steps, found.mean, color=COLOURS[arm])
         axes.set(xlabel="step", ylabel="loss")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        if positive:
-            _log_scale(axes)
+        axes.set_xlim(left=0)
+        if 0 < 10 * low < high:
+            _log_scale(axes, high > 100 * low)
+        elif low > 0:
+            axes.set_ylim(bottom=0)
 
     words = [f"{ARM_NAMES[arm]} from {found.mean[0]:.3g} to {found.mean[-1]:.3g}" for arm, found in curves]
     return draw_panel(f"curve-{student}", student, f"Training loss of {student}: {'; '.join(words)}.", paint)
 
 
-def _log_scale(axes: Axes) -> None:
+def _log_scale(axes: Axes, wide: bool) -> None:
     axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(which="minor", length=0)
