@@ -1,28 +1,44 @@
 """The command line as a user meets it: every verb, its exit code, and that nothing is done twice."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 from teachercache.cache import open_cache
+from teachercache.pipeline.cli import main
 
 MakeRecipe = Callable[..., Path]
 
 
-def run(*args: object, code: int = 0) -> str:
-    """Run the command line; everything it printed."""
-    command = [sys.executable, "-W", "error", "-m", "teachercache", *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "160"})
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
+class Run(Protocol):
+    """Run the command line in this process; everything it printed, on one line."""
+
+    def __call__(self, *args: object, code: int = 0) -> str: ...
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line as the console script calls it, without the seconds that a new process takes."""
+
+    def call(*args: object, code: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["teachercache", *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+            sys.exit(0)
+        said = capsys.readouterr()
+        assert (left.value.code or 0) == code, said.out + said.err
+        assert "Traceback" not in said.err
+        return " ".join((said.out + said.err).split())
+
+    return call
 
 
 def stamps(folder: Path) -> dict[Path, int]:
@@ -31,7 +47,7 @@ def stamps(folder: Path) -> dict[Path, int]:
     return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.name not in skip}
 
 
-def test_run_does_everything_and_a_second_run_nothing(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_run_does_everything_and_a_second_run_nothing(run: Run, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe()
     said = run("run", recipe)
     assert "3 shards, 36 rows" in said and "trained 6 of 6 trials" in said and "report.html" in said
@@ -47,7 +63,7 @@ def test_run_does_everything_and_a_second_run_nothing(make_recipe: MakeRecipe, t
     assert stamps(tmp_path / "run") == before
 
 
-def test_the_stages_one_by_one(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_the_stages_one_by_one(run: Run, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe()
     assert "ready" in (said := run("check", recipe)) and "student cnn:" in said and "36 rows x" in said
     assert not (tmp_path / "run").exists()
@@ -65,7 +81,9 @@ def test_the_stages_one_by_one(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     assert "top-1" in run("report", recipe)
 
 
-def test_verify_names_a_flipped_byte_and_build_makes_the_shard_again(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_verify_names_a_flipped_byte_and_build_makes_the_shard_again(
+    run: Run, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
     recipe, root = make_recipe(), tmp_path / "run" / "cache"
     run("cache", "build", recipe)
     assert "3 shards are whole" in run("cache", "verify", recipe)
@@ -80,7 +98,7 @@ def test_verify_names_a_flipped_byte_and_build_makes_the_shard_again(make_recipe
     assert again.read_bytes() == whole
 
 
-def test_a_changed_configuration_is_refused_naming_what_changed(make_recipe: MakeRecipe) -> None:
+def test_a_changed_configuration_is_refused_naming_what_changed(run: Run, make_recipe: MakeRecipe) -> None:
     run("cache", "build", make_recipe())
     other = make_recipe(views={"count": 2, "size": 28, "channels": 1, "seed": 5})
     assert "views.seed: the cache has 0, the configuration asks for 5" in run("cache", "build", other, code=2)
@@ -95,22 +113,30 @@ def test_a_changed_configuration_is_refused_naming_what_changed(make_recipe: Mak
         ({"cache": {"signals": {"logit": {}}}}, "logits"),
         ({"train": {"steps": 3, "batch_size": 8, "labelled": {"count": 99, "per_batch": 4}}}, "only 18 samples"),
         (
-            {"students": [{"name": "a", "use": "cnn", "objective": [{"loss": "kl", "signal": "top"}]}]},
+            {
+                "students": [
+                    {
+                        "name": "a",
+                        "use": "cnn",
+                        "objective": [{"loss": "cross_entropy"}, {"loss": "kl", "signal": "top"}],
+                    }
+                ]
+            },
             "no signal 'top'",
         ),
         ({"students": [{"name": "a", "use": "nope.mod:f", "objective": [{"loss": "cross_entropy"}]}]}, "nope"),
     ],
 )
-def test_check_says_what_to_change(make_recipe: MakeRecipe, sections: dict[str, object], said: str) -> None:
+def test_check_says_what_to_change(run: Run, make_recipe: MakeRecipe, sections: dict[str, object], said: str) -> None:
     assert said in run("check", make_recipe(**sections), code=2)
 
 
-def test_a_held_out_sample_that_is_trained_on_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_a_held_out_sample_that_is_trained_on_is_refused(run: Run, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(evaluate={"source": {"path": str(tmp_path / "data" / "train-1.tar")}})
     assert "is also in source" in run("cache", "build", recipe, code=2)
 
 
-def test_init_writes_a_file_that_loads_and_a_schema(tmp_path: Path) -> None:
+def test_init_writes_a_file_that_loads_and_a_schema(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "new" / "recipe.yaml"
     run("init", file)
     schema = json.loads((tmp_path / "new" / "teachercache.schema.json").read_text())
@@ -119,7 +145,7 @@ def test_init_writes_a_file_that_loads_and_a_schema(tmp_path: Path) -> None:
     assert "is there already" in run("init", file, code=2)
 
 
-def test_two_builders_at_once_make_one_whole_cache(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_two_builders_at_once_make_one_whole_cache(run: Run, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe()
     command = [sys.executable, "-m", "teachercache", "cache", "build", str(recipe)]
     builders = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
@@ -131,7 +157,7 @@ def test_two_builders_at_once_make_one_whole_cache(make_recipe: MakeRecipe, tmp_
 
 
 def test_sigterm_ends_training_with_75_and_the_same_command_finishes_it(
-    make_recipe: MakeRecipe, tmp_path: Path
+    run: Run, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     train = {"steps": 400, "batch_size": 8, "seeds": [0], "device": "cpu", "log_every": 1, "checkpoint_every": 1000}
     recipe = make_recipe(train=train)
@@ -151,7 +177,9 @@ def test_sigterm_ends_training_with_75_and_the_same_command_finishes_it(
     assert steps == list(range(1, 401))
 
 
-def test_training_needs_nothing_of_the_teacher(make_recipe: MakeRecipe, tmp_path: Path, small_teacher: Path) -> None:
+def test_training_needs_nothing_of_the_teacher(
+    run: Run, make_recipe: MakeRecipe, tmp_path: Path, small_teacher: Path
+) -> None:
     import shutil
 
     teacher = tmp_path / "teacher"
