@@ -27,9 +27,7 @@ def plain_outputs(job: CacheJob, shard: str) -> tuple[dict[str, np.ndarray], np.
     images = [decode(opened[i // job.policy.count], 3) for i in range(len(opened) * job.policy.count)]
     views = np.stack([job.policy.replay(image, row) for image, row in zip(images, parameters, strict=True)])
     with torch.inference_mode():
-        out = model(
-            **processor(list(views), return_tensors="pt"), output_attentions=True, output_hidden_states=True
-        )
+        out = model(**processor(list(views), return_tensors="pt"), output_attentions=True, output_hidden_states=True)
         pooled = model.vit.layernorm(out.hidden_states[-1])[:, 0]
     heard = {
         "logits": out.logits,
@@ -146,7 +144,9 @@ def test_nan_in_a_signal_names_signal_shard_and_sample(make_job: MakeJob, tiny_v
     weights["classifier.bias"][0] = float("nan")
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
     job = make_job(model=str(broken))
-    with pytest.raises(StageFailed, match=r"signal (logits|top) is NaN or infinite for sample '0-0' \(view 0\) of shard"):
+    with pytest.raises(
+        StageFailed, match=r"signal (logits|top) is NaN or infinite for sample '0-0' \(view 0\) of shard"
+    ):
         build_cache(job)
     assert open_cache(job.root).shards == ()
 
