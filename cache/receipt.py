@@ -21,7 +21,7 @@ class Receipt:
 
     `folder` lies below the cache's root; `files` maps paths below the root to {"bytes", "xxh3"}; `manifest` is the
     digest of the fingerprint the shard was built under; `source` is {"bytes"?, "xxh3"} of the source shard; `error`
-    holds each codec's error on this shard's first batch; `cost` holds seconds.
+    holds each codec's error on this shard's last batch; `cost` holds seconds.
     """
 
     shard: str

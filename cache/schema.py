@@ -11,13 +11,13 @@ import numpy as np
 from .codecs import Codec, Part, build_codec
 from .errors import CacheError
 
-_NAME = re.compile(r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _MOST_ROW_BYTES = 1 << 32  # a hostile manifest must not make a reader allocate what it claims
 
 
 def check_name(name: str, what: str) -> str:
     """`name` when it is safe as a folder name on every system. Raises CacheError otherwise."""
-    if not isinstance(name, str) or not _NAME.match(name) or len(name) > 200:
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > 200:
         raise CacheError(f"{what} {name!r} must be letters, digits, - and _, joined by single dots")
     return name
 

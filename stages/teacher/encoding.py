@@ -73,6 +73,14 @@ def encode_batch(
     return EncodedBatch(prepared, parts, finite, started, clock(device))
 
 
+def check_finite(prepared: PreparedBatch, heard: Mapping[str, torch.Tensor]) -> None:
+    """Raise StageFailed for a value that is not finite; waits for the device."""
+    for name, values in heard.items():
+        finite = torch.isfinite(values).flatten(1).all(dim=1)
+        if not bool(finite.all()):
+            raise StageFailed(_not_finite(name, prepared, int(torch.argmin(finite.to(torch.uint8)))))
+
+
 def measure_errors(
     heard: Mapping[str, torch.Tensor], schemas: Mapping[str, SignalSchema]
 ) -> dict[str, dict[str, float]]:

@@ -12,13 +12,14 @@ import torch
 
 from ...cache import Cache, CacheError, Manifest, create_cache, open_cache
 from ...cache.manifest import MANIFEST_FILE
+from ...cache.schema import check_name
 from ...data import check_ids
 from ..device import pick_device
 from ..errors import Interrupted, StageError
 from ..versions import library_versions
 from .batch import PreparedBatch
 from .classifier import ImageClassifier
-from .encoding import clock, encode_batch, measure_errors
+from .encoding import check_finite, clock, encode_batch, measure_errors
 from .job import CacheJob
 from .loader import PreparedPieces, plan_pieces, prepared_batches
 from .preprocessing import Preprocessor
@@ -50,6 +51,8 @@ def build_cache(
     for a signal that is not finite, CacheWriteError when the disk refuses, Interrupted when `stop` says so.
     """
     started = perf_counter()
+    for shard in job.source.shards():
+        check_name(shard, "source.path: shard")
     check_ids(job.source)
     missing = [shard for shard in _missing(job) if only(shard)]
     standing = len(job.source.shards()) - len(missing)
@@ -105,6 +108,7 @@ class _Run:
         if not first.rows:
             raise StageError(f"the first shard, {first.shard}, holds no sample: remove it, or put samples into it")
         heard = self._hear(teacher, first)
+        check_finite(first, heard)  # nothing is published of a teacher that says NaN
         try:
             schemas = self.job.schemas(heard)
         except CacheError as error:
