@@ -23,7 +23,7 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         rate = task.finished_speed or task.speed
-        return Text(f"{rate:,.0f} {self._unit}/s" if rate else f"- {self._unit}/s", style="cyan")
+        return Text(f"{rate:,.{0 if rate >= 10 else 1}f} {self._unit}/s" if rate else f"- {self._unit}/s", style="cyan")
 
 
 class Bar:
@@ -42,7 +42,9 @@ class Bar:
         if not console.is_terminal and (monotonic() - self._said > _LINE_EVERY):
             self._said = monotonic()
             rate = (done - self._first) / max(1e-9, self._said - self._started)
-            console.print(f"{self._title}: {done:,} of {total:,} {self._unit}, {rate:,.0f}/s {self._note}".rstrip())
+            console.print(
+                f"{self._title}: {done:,} of {total:,} {self._unit}, {rate:,.{0 if rate >= 10 else 1}f}/s {self._note}".rstrip()
+            )
 
     def note(self, text: str) -> None:
         """Show a short text behind the bar."""
