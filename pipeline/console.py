@@ -23,7 +23,7 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         rate = task.finished_speed or task.speed
-        return Text(f"{rate:,.{0 if rate >= 10 else 1}f} {self._unit}/s" if rate else f"- {self._unit}/s", style="cyan")
+        return Text(f"{_figure(rate)} {self._unit}/s" if rate else f"- {self._unit}/s", style="cyan")
 
 
 class Bar:
@@ -42,9 +42,7 @@ class Bar:
         if not console.is_terminal and (monotonic() - self._said > _LINE_EVERY):
             self._said = monotonic()
             rate = (done - self._first) / max(1e-9, self._said - self._started)
-            console.print(
-                f"{self._title}: {done:,} of {total:,} {self._unit}, {rate:,.{0 if rate >= 10 else 1}f}/s {self._note}".rstrip()
-            )
+            console.print(f"{self._title}: {done:,} of {total:,} {self._unit}, {_figure(rate)}/s {self._note}".rstrip())
 
     def note(self, text: str) -> None:
         """Show a short text behind the bar."""
@@ -65,3 +63,8 @@ def progress_bar(title: str, unit: str) -> Iterator[Bar]:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield Bar(progress, title, unit)
+
+
+def _figure(rate: float) -> str:
+    """A rate, with a decimal when it is small."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"

@@ -1,6 +1,7 @@
-"""Kill -9 at random moments of a build, continue, and nothing is lost, doubled or changed."""
+"""Kill -9 at random moments of a build and of training, continue, and nothing is lost, doubled or changed."""
 
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -39,12 +40,13 @@ def make_teacher(folder: Path) -> None:
     ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder)
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
-def test_fifty_kills_of_a_build_leave_every_cache_equal_to_an_undisturbed_one(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("killed", ["killed_build.py", "killed_train.py"])
+def test_fifty_kills_leave_every_round_equal_to_an_undisturbed_one(killed: str, tmp_path: Path) -> None:
     make_images(tmp_path / "images")
     make_teacher(tmp_path / "teacher")
-    args = [str(tmp_path / "caches"), str(tmp_path / "images"), str(tmp_path / "teacher")]
-    command = [sys.executable, str(HERE / "killing.py"), str(HERE / "killed_build.py"), "50", "0", *args]
+    args = [str(tmp_path / "rounds"), str(tmp_path / "images"), str(tmp_path / "teacher")]
+    command = [sys.executable, str(HERE / "killing.py"), str(HERE / killed), "50", "0", *args]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "killed 50" in done.stdout
