@@ -1,0 +1,101 @@
+"""Bytes a row of every codec and what it loses on the shipped teacher's own outputs, beside float32.
+
+Nothing here is timed. The rows with a bar are workloads of known shapes, from which their bytes follow.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from figure import Figure
+from teachers import shipped
+
+from teachercache.cache import SignalSchema
+from teachercache.cache.spec import SignalSpec
+from teachercache.stages.teacher.classifier import ImageClassifier
+from teachercache.stages.teacher.encoding import measure_errors
+from teachercache.stages.teacher.loader import PreparedPieces, plan_pieces
+from teachercache.stages.teacher.preprocessing import Preprocessor
+
+_SIGNALS: tuple[dict[str, Any], ...] = (
+    {"point": "logits", "codec": "f16"},
+    {"point": "logits", "codec": "topk", "k": 4},
+    {"point": "embedding", "codec": "f16"},
+    {"point": "embedding", "codec": "int8"},
+    {"point": "hidden.3", "codec": "f16"},
+    {"point": "hidden.3", "codec": "int8"},
+    {"point": "hidden.3", "codec": "f16", "reduce": "cls"},
+    {"point": "attention.5", "codec": "f16"},
+    {"point": "attention.5", "codec": "u8sqrt"},
+    {"point": "attention.5", "codec": "u8sqrt", "reduce": "head-mean"},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A workload of `signals` equal signals, and the most bytes that one row of it may take."""
+
+    what: str
+    schema: SignalSchema
+    signals: int
+    bytes: int
+
+
+_PROMISES = (
+    Promise("1,000 logits, topk, 16, 3 tails", SignalSchema("x", "topk", {"k": 16}, (1000,)), 1, 80),
+    Promise("embedding of 768, int8", SignalSchema("x", "int8", {}, (768,)), 1, 772),
+    Promise("ViT-B/32 attention, u8sqrt", SignalSchema("x", "u8sqrt", {}, (12, 50, 50)), 12, 360_000),
+    Promise("ViT-B/32 attention, u8sqrt, head-mean", SignalSchema("x", "u8sqrt", {}, (50, 50)), 12, 30_000),
+)
+
+
+def measure(tiny: bool, scratch: Path) -> list[Figure]:
+    """The figures of this benchmark."""
+    return _measured(32 if tiny else 480, scratch) + [_promised(promise) for promise in _PROMISES]
+
+
+def _measured(rows: int, scratch: Path) -> list[Figure]:
+    """Sizes and errors on `rows` plain images of the shipped source."""
+    signals = {f"s{i}": SignalSpec.model_validate(settings) for i, settings in enumerate(_SIGNALS)}
+    bench = replace(shipped(scratch, views=1, keep_pixels=False), signals=signals)
+    job = bench.job(scratch / "cache")
+    prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
+    pieces = plan_pieces(job.source, job.source.shards(), rows)
+    prepared = PreparedPieces(job.source, job.policy, prepare, pieces, keep_pixels=False)[0]
+    teacher = ImageClassifier(job.teacher, job.folder, job.signals, torch.device("cpu"))
+    try:
+        heard = teacher(prepared.inputs)
+    finally:
+        teacher.close()
+    schemas, errors = job.schemas(heard), measure_errors(heard, job.schemas(heard))
+    return [_kept(schema, errors[name], f"{prepared.rows} rows, {bench.about}") for name, schema in schemas.items()]
+
+
+def _kept(schema: SignalSchema, error: dict[str, float], rows: str) -> Figure:
+    details = [schema.point, schema.codec, *(str(v) for v in schema.parameters.values()), schema.reduce]
+    what = ", ".join(part for part in details if part != "none")
+    lost = ", ".join(f"{name} {value:.2g}" for name, value in error.items())
+    return _figure(what, schema.row_bytes(), _f32_bytes(schema), None, f"{lost} ({rows})")
+
+
+def _promised(promise: Promise) -> Figure:
+    ours, reference = (promise.signals * each for each in (promise.schema.row_bytes(), _f32_bytes(promise.schema)))
+    return _figure(promise.what, ours, reference, promise.bytes, "")
+
+
+def _figure(what: str, ours: int, reference: int, most: int | None, note: str) -> Figure:
+    return Figure(
+        what,
+        f"{ours:,} B/row",
+        f"f32: {reference:,} B/row",
+        reference / ours,
+        bar="" if most is None else f"<= {most:,} B",
+        reached=None if most is None else ours <= most,
+        note=note,
+    )
+
+
+def _f32_bytes(schema: SignalSchema) -> int:
+    return 4 * int(np.prod(schema.shape))

@@ -1,0 +1,30 @@
+"""The benchmarks run, and fill in their table. No time is asserted: that is what `make bench` is for."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).with_name("run.py")
+
+
+@pytest.mark.parametrize("name", ["reading", "building", "training", "writing", "sizes"])
+def test_a_benchmark_measures_everything_it_lists(name: str, tmp_path: Path) -> None:
+    found = tmp_path / "figures.json"
+    command = [sys.executable, str(RUN), name, "--tiny", "--json", str(found)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads(found.read_text())["figures"][name]
+    assert len(figures) >= 2
+    for figure in figures:
+        assert figure["ratio"] > 0
+        assert (figure["bar"] == "") == (figure["reached"] is None)
+        assert figure["ours"] in result.stdout
+
+
+def test_an_unknown_benchmark_is_named_with_the_known_ones() -> None:
+    result = subprocess.run([sys.executable, str(RUN), "riding"], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 2
+    assert "riding" in result.stderr and "reading, building" in result.stderr
