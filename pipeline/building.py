@@ -41,7 +41,8 @@ def _build(job: CacheJob, title: str, stop: Callable[[], bool], only: Callable[[
         rate = summary.rows / summary.seconds
         console.print(
             f"[green]cache[/green] {job.root}: {summary.shards} shards, {summary.rows:,} rows in "
-            f"{summary.seconds:.1f} s ({rate:,.0f} rows/s, {summary.waited:.1f} s waiting for data)"
+            f"{summary.seconds:.1f} s ({rate:,.0f} rows/s, {summary.waited:.1f} s waiting for data)",
+            soft_wrap=True,
         )
     else:
         console.print(f"[green]cache[/green] {job.root}: complete, {summary.standing} shards")

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,11 @@ class HostBatch:
     labelled: int
     signals: Parts
     shuffled: Parts
+
+    def pin_memory(self) -> "HostBatch":
+        """Called by the DataLoader's pinning thread: copies to the device then overlap with its work."""
+        views, labels = self.views.pin_memory(), self.labels.pin_memory()
+        return replace(self, views=views, labels=labels, signals=_pinned(self.signals), shuffled=_pinned(self.shuffled))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,10 @@ class Stream:
             there = {part: tensor.to(self._device, non_blocking=True) for part, tensor in parts.items()}
             found[name] = self._cache.codec(name).decode(there, self.signals[name].shape)
         return found
+
+
+def _pinned(parts: Parts) -> Parts:
+    return {name: {part: x.pin_memory() for part, x in found.items()} for name, found in parts.items()}
 
 
 def _ahead(batches: HostBatches, start: int, stop: int) -> Iterator[HostBatch]:

@@ -1,7 +1,7 @@
 """What travels from the loader workers to the device: some whole samples of one shard, all their views."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,11 @@ class PreparedBatch:
     parameters: np.ndarray
     views: torch.Tensor | None
     inputs: Mapping[str, torch.Tensor]
+
+    def pin_memory(self) -> "PreparedBatch":
+        """Called by the DataLoader's pinning thread: copies to the device then overlap with its work."""
+        views = None if self.views is None else self.views.pin_memory()
+        return replace(self, views=views, inputs={name: x.pin_memory() for name, x in self.inputs.items()})
 
     @property
     def rows(self) -> int:
