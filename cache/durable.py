@@ -16,11 +16,17 @@ _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
     errno.EFBIG: "the file is larger than this system allows (see `ulimit -f`)",
-    errno.EACCES: "this user may not write there; choose another cache.path or change its permissions",
-    errno.EPERM: "this user may not write there; choose another cache.path or change its permissions",
-    errno.EROFS: "the file system is read-only; choose another cache.path",
-    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another cache.path",
+    errno.EACCES: "this user may not write there; choose another {setting} or change its permissions",
+    errno.EPERM: "this user may not write there; choose another {setting} or change its permissions",
+    errno.EROFS: "the file system is read-only; choose another {setting}",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another {setting}",
 }
+
+
+def write_problem(error: OSError, path: Path, setting: str) -> str:
+    """What went wrong with a write under `path`, and what to do; `setting` is where the configuration says where."""
+    reason = _REASONS.get(error.errno or 0, error.strerror or str(error)).replace("{setting}", setting)
+    return f"cannot write {error.filename or path}: {reason}"
 
 
 @contextmanager
@@ -29,8 +35,7 @@ def write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-        raise CacheWriteError(f"cannot write {error.filename or path}: {reason}") from error
+        raise CacheWriteError(write_problem(error, path, "cache.path")) from error
 
 
 def sync_path(path: Path) -> None:

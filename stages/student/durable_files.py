@@ -1,6 +1,5 @@
 """Files of a trial that are there whole or not at all, and what is said when the disk does not take them."""
 
-import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -9,17 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ...cache.durable import sync_path
+from ...cache.durable import sync_path, write_problem
 from ..errors import StageError, StageFailed
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full; free some space and run the same command again",
-    errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
-    errno.EACCES: "this user may not write there; choose another `output` or change its permissions",
-    errno.EPERM: "this user may not write there; choose another `output` or change its permissions",
-    errno.EROFS: "the file system is read-only; choose another `output`",
-    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another `output`",
-}
 
 
 @contextmanager
@@ -28,8 +18,7 @@ def write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-        raise StageFailed(f"cannot write {error.filename or path}: {reason}") from error
+        raise StageFailed(write_problem(error, path, "`output`")) from error
 
 
 def write_synced(path: Path, data: bytes) -> None:
