@@ -25,7 +25,7 @@ class U8Sqrt:
     def encode(self, values: Array) -> dict[str, Array]:
         xp = array_namespace(values)
         root = xp.sqrt(xp.clip(xp.astype(values, xp.float32), 0.0, 1.0))
-        return {"values": xp.astype(xp.round(root * 255.0), xp.uint8)}
+        return {"values": xp.astype(root * 255.0 + 0.5, xp.uint8)}  # rounds: the cast cuts off
 
     def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
         xp = array_namespace(parts["values"])

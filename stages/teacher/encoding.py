@@ -63,7 +63,7 @@ def encode_batch(
     """Encode what was heard, and the views when the cache keeps pixels. `started` is the `clock` before the teacher."""
     with torch.inference_mode():
         values = dict(heard)
-        finite = {name: _host(torch.isfinite(x).flatten(1).all(dim=1)) for name, x in values.items()}
+        finite = {name: _host(_finite_rows(x)) for name, x in values.items()}
         if prepared.views is not None:
             values[PIXELS] = prepared.views
         parts = {
@@ -76,7 +76,7 @@ def encode_batch(
 def check_finite(prepared: PreparedBatch, heard: Mapping[str, torch.Tensor]) -> None:
     """Raise StageFailed for a value that is not finite; waits for the device."""
     for name, values in heard.items():
-        finite = torch.isfinite(values).flatten(1).all(dim=1)
+        finite = _finite_rows(values)
         if not bool(finite.all()):
             raise StageFailed(_not_finite(name, prepared, int(torch.argmin(finite.to(torch.uint8)))))
 
@@ -92,6 +92,14 @@ def measure_errors(
             decoded = codec.decode(codec.encode(values), schemas[name].shape)
             found[name] = codec.error(values, decoded)
     return found
+
+
+def _finite_rows(values: torch.Tensor) -> torch.Tensor:
+    """Which rows (n,) hold finite values alone, in one pass: minimum and maximum carry NaN and infinity."""
+    if values[0:1].numel() == 0:
+        return torch.ones(len(values), dtype=torch.bool, device=values.device)
+    low, high = torch.aminmax(values.flatten(1), dim=1)
+    return torch.isfinite(low) & torch.isfinite(high)
 
 
 def _host(tensor: torch.Tensor) -> torch.Tensor:
