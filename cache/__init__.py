@@ -4,9 +4,9 @@ from .batch import CacheBatch
 from .cache import Cache, create_cache, open_cache
 from .codecs import SparseLogits
 from .errors import CacheError, CacheWriteError, DamagedCacheError, StaleCacheError
-from .manifest import Manifest
-from .row_index import RowIndex
-from .schema import SignalSchema
+from .format.manifest import Manifest
+from .format.row_index import RowIndex
+from .format.schema import SignalSchema
 
 __all__ = [
     "Cache",

@@ -9,16 +9,16 @@ import numpy as np
 
 from .batch import CacheBatch
 from .codecs import Codec
-from .durable import publish_file, write_errors
 from .errors import CacheError, DamagedCacheError
-from .fingerprint import check_fingerprint
-from .lookup import SampleLookup
-from .manifest import Manifest, publish_manifest, read_manifest
-from .order import ShuffledOrder
-from .receipt import Receipt, read_receipt
-from .shard_reader import ShardReader, schema_of
-from .shard_writer import ShardWriter
-from .zarr_metadata import group_json
+from .format.fingerprint import check_fingerprint
+from .format.manifest import Manifest, publish_manifest, read_manifest
+from .format.receipt import Receipt, read_receipt
+from .format.zarr_metadata import group_json
+from .reading.lookup import SampleLookup
+from .reading.order import ShuffledOrder
+from .reading.shard_reader import ShardReader, schema_of
+from .storage.durable import publish_file, write_errors
+from .writing.shard_writer import ShardWriter
 
 
 class Cache:

@@ -8,8 +8,8 @@ import typer
 
 from ...cache import open_cache
 from ...cache.errors import DamagedCacheError
-from ...cache.manifest import MANIFEST_FILE
-from ...cache.verify import retire_shard, verify_cache
+from ...cache.format.manifest import MANIFEST_FILE
+from ...cache.keeping.verify import retire_shard, verify_cache
 from ..config import load_config
 from ..console import console, progress_bar
 from ..inspection import inspect_cache, inspection_table

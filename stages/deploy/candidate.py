@@ -9,7 +9,7 @@ import torch
 import xxhash
 from torch import nn
 
-from ...cache.document import digest
+from ...cache.format.document import digest
 from ..errors import StageError
 from ..student.saved import SavedStudent, load_student, read_student
 

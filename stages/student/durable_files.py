@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ...cache.durable import sync_path, write_problem
+from ...cache.storage.durable import sync_path, write_problem
 from ..errors import StageError, StageFailed
 
 

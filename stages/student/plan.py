@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ...cache import Cache
-from ...cache.order import ShuffledOrder, random_generator
+from ...cache.reading.order import ShuffledOrder, random_generator
 from ..errors import StageError
 from .spec import LabelledSpec, TrainSpec
 

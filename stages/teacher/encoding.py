@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...cache.schema import SignalSchema
+from ...cache.format.schema import SignalSchema
 from ..cache_identity import PIXELS
 from ..errors import StageFailed
 from .batch import PreparedBatch

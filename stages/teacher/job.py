@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...cache.codecs import build_codec
-from ...cache.schema import SignalSchema
+from ...cache.format.schema import SignalSchema
 from ...cache.spec import SignalSpec
 from ...data import Source, ViewPolicy
 from ..cache_identity import PIXELS, cache_fingerprint, codec_parameters

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from ...cache import Cache, CacheError, Manifest, create_cache, open_cache
-from ...cache.manifest import MANIFEST_FILE
-from ...cache.schema import check_name
+from ...cache.format.manifest import MANIFEST_FILE
+from ...cache.format.schema import check_name
 from ...data import check_ids
 from ..device import pick_device
 from ..errors import Interrupted, StageError

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from ...cache import Cache, RowIndex
-from ...cache.shard_writer import ShardWriter
+from ...cache.writing.shard_writer import ShardWriter
 from ...data import Source
 from .encoding import EncodedBatch
 

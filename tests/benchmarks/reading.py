@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from w1 import BATCH, WIDTHS, filled_cache
 
 from teachercache.cache import Cache
-from teachercache.cache.order import ShuffledOrder
+from teachercache.cache.reading.order import ShuffledOrder
 
 Rows = dict[str, np.ndarray]
 Reader = Callable[[np.ndarray], Rows]  # row numbers (n,) -> {signal: (n, width)}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from teachercache.cache import open_cache
-from teachercache.cache.verify import verify_cache
+from teachercache.cache.keeping.verify import verify_cache
 
 GOLDEN = Path(__file__).parent.parent / "goldens" / "cache-v1"
 BOUNDS = {"logits": 2e-3, "attention.0": 4e-3, "embedding": 0.017, "hidden.1": 0.0, "pixels": 0.0}

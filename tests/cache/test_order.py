@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teachercache.cache.order import ShuffledOrder
+from teachercache.cache.reading.order import ShuffledOrder
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=6), st.integers(1, 16), st.integers(1, 4), st.integers(0, 99))

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from teachercache.cache import Cache, CacheError, DamagedCacheError, open_cache
-from teachercache.cache.array_reader import MappedRows, ZarrRows, open_rows
-from teachercache.cache.array_writer import ArrayWriter
 from teachercache.cache.codecs import Part
+from teachercache.cache.reading.array_reader import MappedRows, ZarrRows, open_rows
+from teachercache.cache.writing.array_writer import ArrayWriter
 
 Filled = Callable[..., tuple[Cache, dict[str, dict[str, np.ndarray]]]]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from teachercache.cache import Cache, CacheError, DamagedCacheError, open_cache
-from teachercache.cache.document import seal_document
-from teachercache.cache.manifest import MANIFEST_FILE
-from teachercache.cache.receipt import receipt_path
-from teachercache.cache.verify import retire_shard, verify_cache
+from teachercache.cache.format.document import seal_document
+from teachercache.cache.format.manifest import MANIFEST_FILE
+from teachercache.cache.format.receipt import receipt_path
+from teachercache.cache.keeping.verify import retire_shard, verify_cache
 
 Filled = Callable[..., tuple[Cache, dict[str, dict[str, np.ndarray]]]]
 

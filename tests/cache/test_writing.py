@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from teachercache.cache import Cache, CacheError, CacheWriteError, Manifest, StaleCacheError, create_cache, open_cache
-from teachercache.cache.receipt import receipt_path
+from teachercache.cache.format.receipt import receipt_path
 
 Filled = Callable[..., tuple[Cache, dict[str, dict[str, np.ndarray]]]]
 WriteShard = Callable[..., dict[str, np.ndarray]]

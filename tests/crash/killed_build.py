@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from teachercache.cache import open_cache
+from teachercache.cache.keeping.verify import verify_cache
 from teachercache.cache.spec import SignalSpec
-from teachercache.cache.verify import verify_cache
 from teachercache.data import SourceSpec, ViewPolicy, ViewsSpec, open_source
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache

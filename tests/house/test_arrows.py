@@ -125,7 +125,7 @@ def test_tests_use_whole_names() -> None:
         ("stages/student/__init__.py", "from ..teacher import spec"),
         ("stages/capture/names.py", "from ..student import spec"),
         ("stages/deploy/evaluate.py", "from ...pipeline.config import Config"),
-        ("cache/reader.py", "import teachercache.cache.schema"),
+        ("cache/reader.py", "import teachercache.cache.format.schema"),
         ("data/source.py", "import cache"),
         ("stages/deploy/apps.py", "from ... import __version__"),
         ("__init__.py", "from .pipeline.cli import app"),

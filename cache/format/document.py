@@ -7,7 +7,7 @@ from typing import Any
 
 import xxhash
 
-from .errors import CacheError, DamagedCacheError
+from ..errors import CacheError, DamagedCacheError
 
 
 def digest(content: Any) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import xxhash
 
-from .cache import Cache
-from .durable import sync_path, write_errors
-from .errors import DamagedCacheError
-from .receipt import Receipt, receipt_path
+from ..cache import Cache
+from ..errors import DamagedCacheError
+from ..format.receipt import Receipt, receipt_path
+from ..storage.durable import sync_path, write_errors
 
 _CHUNK = 1 << 22
 

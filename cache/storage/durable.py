@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from .errors import CacheWriteError
+from ..errors import CacheWriteError
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",

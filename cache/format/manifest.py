@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import CacheError
+from ..storage.durable import publish_file
 from .document import digest, read_document, seal_document
-from .durable import publish_file
-from .errors import CacheError
 from .schema import SignalSchema, check_name, read_schema
 
 MANIFEST_FILE = "manifest.json"

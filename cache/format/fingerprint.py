@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import StaleCacheError
+from ..errors import StaleCacheError
 
 _ABSENT = "nothing"
 

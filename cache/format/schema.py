@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .codecs import Codec, Part, build_codec
-from .errors import CacheError
+from ..codecs import Codec, Part, build_codec
+from ..errors import CacheError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _MOST_ROW_BYTES = 1 << 32  # a hostile manifest must not make a reader allocate what it claims

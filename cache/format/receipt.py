@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import DamagedCacheError
+from ..storage.durable import publish_file
 from .document import read_document, seal_document
-from .durable import publish_file
-from .errors import DamagedCacheError
 from .schema import check_name
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import CacheError, DamagedCacheError
+from ..format.manifest import Manifest
+from ..format.receipt import Receipt
+from ..format.row_index import RowIndex, read_rows, rows_path
+from ..format.schema import SignalSchema
 from .array_reader import MappedRows, ZarrRows, open_rows
-from .errors import CacheError, DamagedCacheError
-from .manifest import Manifest
-from .receipt import Receipt
-from .row_index import RowIndex, read_rows, rows_path
-from .schema import SignalSchema
 
 
 class ShardReader:

@@ -10,12 +10,12 @@ from uuid import uuid4
 import numpy as np
 import xxhash
 
+from ..format.manifest import Manifest
+from ..format.receipt import Receipt, publish_receipt, read_receipt
+from ..format.row_index import RowIndex, encode_rows, rows_path
+from ..format.zarr_metadata import group_json
+from ..storage.durable import sync_path, write_errors
 from .array_writer import ArrayWriter, FileRecord
-from .durable import sync_path, write_errors
-from .manifest import Manifest
-from .receipt import Receipt, publish_receipt, read_receipt
-from .row_index import RowIndex, encode_rows, rows_path
-from .zarr_metadata import group_json
 
 
 class ShardWriter:

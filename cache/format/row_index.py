@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .errors import DamagedCacheError
+from ..errors import DamagedCacheError
 
 
 def rows_path(folder: str) -> str:

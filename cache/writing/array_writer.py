@@ -14,9 +14,9 @@ import google_crc32c
 import numpy as np
 import xxhash
 
-from .codecs import Part
-from .durable import write_errors
-from .zarr_metadata import array_json, chunk_file
+from ..codecs import Part
+from ..format.zarr_metadata import array_json, chunk_file
+from ..storage.durable import write_errors
 
 FileRecord = dict[str, Any]  # {"bytes": int, "xxh3": str}
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import google_crc32c
 import numpy as np
 
-from .array_writer import block_index
-from .codecs import Part
-from .errors import DamagedCacheError
-from .zarr_metadata import array_json, chunk_file
+from ..codecs import Part
+from ..errors import DamagedCacheError
+from ..format.zarr_metadata import array_json, chunk_file
+from ..writing.array_writer import block_index
 
 
 class MappedRows:
