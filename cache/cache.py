@@ -1,6 +1,7 @@
 """A cache: one directory that mirrors a source, shard for shard and row for row."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from .batch import CacheBatch
 from .codecs import Codec
 from .errors import CacheError, DamagedCacheError
+from .format.constants import publish_constants, read_constant
 from .format.fingerprint import check_fingerprint
 from .format.manifest import Manifest, publish_manifest, read_manifest
 from .format.receipt import Receipt, read_receipt
@@ -17,22 +19,38 @@ from .format.zarr_metadata import group_json
 from .reading.lookup import SampleLookup
 from .reading.order import ShuffledOrder
 from .reading.shard_reader import ShardReader, schema_of
-from .storage.durable import publish_file, write_errors
+from .reading.signal_rows import SignalRows
+from .storage.address import open_store
+from .storage.folder import FolderStore
+from .storage.store import Store
 from .writing.shard_writer import ShardWriter
 
 
 class Cache:
     """An open cache. Made by `open_cache` or `create_cache`; reads what receipts name, writes whole shards."""
 
-    def __init__(self, root: Path, manifest: Manifest) -> None:
-        self.root, self.manifest = root, manifest
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self.store, self.manifest = store, manifest
         self._codecs: dict[str, Codec] = {}
         self._readers: dict[str, ShardReader] = {}
-        self._layouts: dict[str, list[tuple[str, np.dtype[Any], tuple[int, ...]]]] = {}
+        self._signals: dict[str, SignalRows] = {}
+        self._constants: dict[str, np.ndarray] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A spawned process opens the cache again: maps and readers stay behind."""
-        return open_cache, (self.root,)
+        return open_cache, (self.url,)
+
+    @property
+    def url(self) -> str:
+        """Where the cache is, for messages and for opening it again."""
+        return self.store.url
+
+    @property
+    def root(self) -> Path:
+        """The cache's folder. Raises CacheError when it lies in an object store."""
+        if not isinstance(self.store, FolderStore):
+            raise CacheError(f"{self.url} is no local folder")
+        return self.store.root
 
     @cached_property
     def receipts(self) -> Mapping[str, Receipt]:
@@ -42,11 +60,9 @@ class Cache:
 
     def receipt(self, shard: str) -> Receipt | None:
         """The shard's receipt as it is now. Raises DamagedCacheError when it belongs to another manifest."""
-        receipt = read_receipt(self.root, shard)
+        receipt = read_receipt(self.store, shard)
         if receipt is not None and receipt.manifest != self.manifest.digest:
-            raise DamagedCacheError(
-                f"shard {shard} in {self.root} was built under another manifest; run `cache verify`"
-            )
+            raise DamagedCacheError(f"shard {shard} in {self.url} was built under another manifest; run `cache verify`")
         return receipt
 
     @cached_property
@@ -80,20 +96,29 @@ class Cache:
     def codec(self, signal: str) -> Codec:
         """The codec of a signal. Raises CacheError for an unknown signal."""
         if signal not in self._codecs:
-            self._codecs[signal] = schema_of(self.manifest, signal).build()
+            schema = schema_of(self.manifest, signal)
+            self._codecs[signal] = schema.build({name: self.constant(name) for name in schema.constants.values()})
         return self._codecs[signal]
+
+    def constant(self, name: str) -> np.ndarray:
+        """What the cache keeps once under this name, read-only. Raises CacheError when there is no such constant."""
+        if name not in self.manifest.constants:
+            raise CacheError(f"{self.url} keeps no constant {name!r}; it has {', '.join(self.manifest.constants)}")
+        if name not in self._constants:
+            self._constants[name] = read_constant(self.store, name, self.manifest.constants[name])
+        return self._constants[name]
 
     def reader(self, shard: str) -> ShardReader:
         """A reader of a finished shard, opened once. Raises CacheError when the shard has no receipt."""
         if shard not in self._readers:
             if shard not in self.receipts:
-                raise CacheError(f"{self.root} has no finished shard {shard!r}; `teachercache cache build` makes it")
-            self._readers[shard] = ShardReader(self.root, self.manifest, self.receipts[shard])
+                raise CacheError(f"{self.url} has no finished shard {shard!r}; `teachercache cache build` makes it")
+            self._readers[shard] = ShardReader(self.store, self.manifest, self.receipts[shard])
         return self._readers[shard]
 
     def writer(self, shard: str) -> ShardWriter:
         """A writer of one attempt at a shard."""
-        return ShardWriter(self.root, self.manifest, shard)
+        return ShardWriter(self.store, self.manifest, shard)
 
     def require_complete(self) -> None:
         """Raise CacheError naming the shards that are missing."""
@@ -101,7 +126,7 @@ class Cache:
         if missing:
             some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
             raise CacheError(
-                f"{self.root}: {len(missing)} of {len(self.manifest.shards)} shards are missing ({some}); "
+                f"{self.url}: {len(missing)} of {len(self.manifest.shards)} shards are missing ({some}); "
                 "run `teachercache cache build` with the same configuration to finish it"
             )
 
@@ -109,30 +134,21 @@ class Cache:
         """Row numbers of the whole cache (n,) -> (number of the shard, row in the shard), each (n,) int64."""
         starts = self._starts
         if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < starts[-1]:
-            raise CacheError(f"{self.root} has rows 0 to {starts[-1] - 1}; {rows.min()} to {rows.max()} were asked for")
+            raise CacheError(f"{self.url} has rows 0 to {starts[-1] - 1}; {rows.min()} to {rows.max()} were asked for")
         shard = np.searchsorted(starts, rows, side="right") - 1
         return shard, rows - starts[shard]
 
-    def encoded(self, signal: str, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Encoded rows {part: (n, ...)} for row numbers of the whole cache, in the order asked. Fastest when sorted."""
-        shard, local = self.locate(rows)
-        if np.all(shard[1:] >= shard[:-1]):
-            return self._gather(signal, shard, local)
-        order = np.argsort(shard, kind="stable")
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return {name: array[back] for name, array in self._gather(signal, shard[order], local[order]).items()}
+    def encoded(
+        self, signal: str, rows: np.ndarray, out: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Encoded rows {part: (n, ...)} for row numbers of the whole cache, in the order asked. Fastest when sorted.
 
-    def _gather(self, signal: str, shard: np.ndarray, local: np.ndarray) -> dict[str, np.ndarray]:
-        """Encoded rows, shard numbers ascending: one gather per shard and part, straight into the result."""
-        out = {name: np.empty((len(local), *shape), dtype) for name, dtype, shape in self._parts(signal)}
-        bounds = [0, *(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(shard)]
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-            if stop > start:
-                arrays = self.reader(self.shards[shard[start]]).arrays(signal)
-                for name, array in out.items():
-                    arrays[name].gather(local[start:stop], array[start:stop])
-        return out
+        `out` are buffers by part, of at least n rows, that are used instead of new ones; the result is views of them.
+        """
+        if signal not in self._signals:
+            slabs = [self.reader(shard).slab() for shard in self.shards]
+            self._signals[signal] = SignalRows(schema_of(self.manifest, signal), self.manifest.block, slabs)
+        return self._signals[signal].read(*self.locate(rows), out)
 
     def read(self, rows: np.ndarray, signals: Sequence[str] | None = None) -> CacheBatch:
         """Decoded rows by row number of the whole cache, in the order asked."""
@@ -152,10 +168,10 @@ class Cache:
     def take(self, ids: Sequence[str], signals: Sequence[str] | None = None, *, view: int = 0) -> CacheBatch:
         """Rows of samples by id, in the order asked, under one view. Raises CacheError for an id it does not hold."""
         if not 0 <= view < self.manifest.views:
-            raise CacheError(f"{self.root} holds views 0 to {self.manifest.views - 1}, not {view}")
+            raise CacheError(f"{self.url} holds views 0 to {self.manifest.views - 1}, not {view}")
         found = self._samples.find(ids)
         if np.any(found < 0):
-            raise CacheError(f"{self.root} holds no sample {ids[int(np.argmax(found < 0))]!r}")
+            raise CacheError(f"{self.url} holds no sample {ids[int(np.argmax(found < 0))]!r}")
         return self.read(found * self.manifest.views + view, signals)
 
     def _index_columns(self, shard: np.ndarray, local: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -174,12 +190,6 @@ class Cache:
     def _samples(self) -> SampleLookup:
         return SampleLookup(np.concatenate([self.reader(shard).ids for shard in self.shards]))
 
-    def _parts(self, signal: str) -> list[tuple[str, np.dtype[Any], tuple[int, ...]]]:
-        if signal not in self._layouts:
-            parts = schema_of(self.manifest, signal).parts()
-            self._layouts[signal] = [(part.name, np.dtype(part.dtype), part.shape) for part in parts]
-        return self._layouts[signal]
-
     def _shape(self, signal: str) -> tuple[int, ...]:
         return schema_of(self.manifest, signal).shape
 
@@ -190,22 +200,22 @@ def open_cache(path: str | Path, asked: Mapping[str, object] | None = None) -> C
     `asked` is a fingerprint that it must have. Raises CacheError when there is no cache, StaleCacheError when it was
     built from something else.
     """
-    root = Path(path)
-    manifest = read_manifest(root)
+    store = open_store(path)
+    manifest = read_manifest(store)
     if asked is not None:
-        check_fingerprint(root, manifest.fingerprint, asked)
-    return Cache(root, manifest)
+        check_fingerprint(store.url, manifest.fingerprint, asked)
+    return Cache(store, manifest)
 
 
-def create_cache(path: str | Path, manifest: Manifest) -> Cache:
+def create_cache(path: str | Path, manifest: Manifest, constants: Mapping[str, np.ndarray] | None = None) -> Cache:
     """Create a cache, or open the one that is there if it has this manifest's fingerprint.
 
-    Raises StaleCacheError when another cache is there, CacheWriteError when the folder cannot be written.
+    `constants` are written with it, by the names that its signals use. Raises StaleCacheError when another cache is
+    there, CacheWriteError when the folder cannot be written.
     """
-    root = Path(path)
-    with write_errors(root):
-        for folder in ("shards", "rows", "receipts"):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-    publish_file(root / "shards" / "zarr.json", group_json({"teachercache": {"format": 1}}))
-    publish_manifest(root, manifest)
-    return open_cache(root, manifest.fingerprint)
+    store = open_store(path)
+    store.publish("shards/zarr.json", group_json({"teachercache": {"format": 1}}))
+    if constants:
+        manifest = replace(manifest, constants=publish_constants(store, constants))
+    publish_manifest(store, manifest)
+    return open_cache(path, manifest.fingerprint)

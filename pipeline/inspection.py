@@ -13,7 +13,7 @@ def inspect_cache(cache: Cache) -> dict[str, Any]:
     seconds = sum(float(receipt.cost.get("teacher_seconds", 0.0)) for receipt in receipts)
     on_disk = sum(receipt.bytes for receipt in receipts)
     return {
-        "path": str(cache.root),
+        "path": cache.url,
         "rows": cache.rows,
         "samples": cache.rows // manifest.views,
         "views": manifest.views,

@@ -7,12 +7,26 @@ from ..errors import CacheError
 from .codec import Array, Codec, Decoded, Part
 from .dense import Dense
 from .int8 import Int8
+from .packing import LENGTHS, Packing, read_packing
 from .pixels import Pixels
+from .ragged import Ragged
 from .sparse import SparseLogits
 from .topk import TopK
 from .u8sqrt import U8Sqrt
 
-__all__ = ["CODECS", "Array", "Codec", "Decoded", "Part", "SparseLogits", "build_codec"]
+__all__ = [
+    "CODECS",
+    "LENGTHS",
+    "Array",
+    "Codec",
+    "Decoded",
+    "Packing",
+    "Part",
+    "Ragged",
+    "SparseLogits",
+    "build_codec",
+    "read_packing",
+]
 
 
 def _topk(k: int | None = None, temperatures: tuple[float, ...] = (1.0, 2.0, 4.0)) -> Codec:

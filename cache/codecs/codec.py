@@ -8,19 +8,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .ragged import Ragged
 from .sparse import SparseLogits
 
 Array = Any  # a numpy array or a torch tensor
-Decoded = Array | SparseLogits
+Decoded = Array | Ragged | SparseLogits
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One array of an encoded signal: its name, numpy dtype, and shape without the rows."""
+    """One array of an encoded signal: its name, numpy dtype, and shape without the rows.
+
+    A ragged part holds elements instead of rows, as many per row as the signal's packing says; `shape` is an element's.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    ragged: bool = False
 
 
 class Codec(Protocol):
@@ -41,7 +46,7 @@ class Codec(Protocol):
         """Values (n, *shape) of any float dtype -> the parts, each (n, *part.shape)."""
 
     def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> Decoded:
-        """The parts of n rows -> values (n, *shape) in float32, or SparseLogits."""
+        """The parts of n rows -> values (n, *shape) in float32, or one of the decoded forms (`SparseLogits`, ...)."""
 
-    def error(self, values: Array, decoded: Decoded) -> dict[str, float]:
+    def error(self, values: Array, decoded: Any) -> dict[str, float]:
         """What was lost between values and decode(encode(values)), as named figures."""

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import xxhash
@@ -21,9 +20,8 @@ def seal_document(content: Mapping[str, Any]) -> bytes:
     return json.dumps({**content, "checksum": digest(content)}, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """The content of a sealed document. FileNotFoundError when it is missing, DamagedCacheError when it was changed."""
-    data = path.read_bytes()
+def open_document(data: bytes, path: str) -> dict[str, Any]:
+    """The content of a sealed document; `path` is for messages. Raises DamagedCacheError when it was changed."""
     try:
         content = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..errors import CacheError
-from ..storage.durable import publish_file
-from .document import digest, read_document, seal_document
+from ..storage.store import Store
+from .constants import Constant, read_constants
+from .document import digest, open_document, seal_document
 from .schema import SignalSchema, check_name, read_schema
 
 MANIFEST_FILE = "manifest.json"
@@ -16,8 +16,8 @@ MANIFEST_FILE = "manifest.json"
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """`fingerprint` decides whether a cache is the right one (see fingerprint.py). `shards` are all source shards in
-    order; `views` is how many rows a sample has; `parameters` names the columns of the rows' view parameters; `teacher`
-    and `versions` are for people."""
+    order; `views` is how many rows a sample has; `parameters` names the columns of the rows' view parameters;
+    `constants` are what is kept once (see constants.py); `teacher` and `versions` are for people."""
 
     fingerprint: Mapping[str, Any]
     signals: Mapping[str, SignalSchema]
@@ -28,6 +28,7 @@ class Manifest:
     classes: tuple[str, ...] = ()
     teacher: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Constant] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -39,7 +40,7 @@ class Manifest:
         return sum(schema.row_bytes() for schema in self.signals.values())
 
 
-def publish_manifest(root: Path, manifest: Manifest) -> bool:
+def publish_manifest(store: Store, manifest: Manifest) -> bool:
     """Publish a manifest; False when the cache has one already, which then stands."""
     content = {
         "format": 1,
@@ -52,17 +53,19 @@ def publish_manifest(root: Path, manifest: Manifest) -> bool:
         "classes": list(manifest.classes),
         "teacher": dict(manifest.teacher),
         "versions": dict(manifest.versions),
+        "constants": {name: constant.to_json() for name, constant in manifest.constants.items()},
     }
-    return publish_file(root / MANIFEST_FILE, seal_document(content))
+    return store.publish(MANIFEST_FILE, seal_document(content))
 
 
-def read_manifest(root: Path) -> Manifest:
+def read_manifest(store: Store) -> Manifest:
     """The manifest of a cache. Raises CacheError when there is none or it cannot be believed."""
+    path = f"{store.url}/{MANIFEST_FILE}"
     try:
-        content = read_document(root / MANIFEST_FILE)
+        content = open_document(store.read(MANIFEST_FILE), path)
     except (FileNotFoundError, NotADirectoryError):
         raise CacheError(
-            f"{root} is no cache (it has no {MANIFEST_FILE}); `teachercache cache build` makes one"
+            f"{store.url} is no cache (it has no {MANIFEST_FILE}); `teachercache cache build` makes one"
         ) from None
     try:
         schemas = [read_schema(item) for item in content["signals"]]
@@ -78,9 +81,10 @@ def read_manifest(root: Path) -> Manifest:
             tuple(content["classes"]),
             dict(content["teacher"]),
             dict(content["versions"]),
+            read_constants(content.get("constants", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise CacheError(f"{root / MANIFEST_FILE} cannot be read by this version ({error!r})") from error
+        raise CacheError(f"{path} cannot be read by this version ({error!r})") from error
     if not (isinstance(views, int) and 0 < views < 1 << 16 and isinstance(block, int) and 0 < block < 1 << 24):
-        raise CacheError(f"{root / MANIFEST_FILE}: views {views!r} or block {block!r} is impossible")
+        raise CacheError(f"{path}: views {views!r} or block {block!r} is impossible")
     return manifest

@@ -6,12 +6,11 @@ receipt names does not exist for them.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..errors import DamagedCacheError
-from ..storage.durable import publish_file
-from .document import read_document, seal_document
+from ..storage.store import Store
+from .document import open_document, seal_document
 from .schema import check_name
 
 
@@ -40,20 +39,21 @@ class Receipt:
         return sum(int(record["bytes"]) for record in self.files.values())
 
 
-def receipt_path(root: Path, shard: str) -> Path:
-    return root / "receipts" / f"{shard}.json"
+def receipt_name(shard: str) -> str:
+    """Name of a shard's receipt below the store."""
+    return f"receipts/{shard}.json"
 
 
-def publish_receipt(root: Path, receipt: Receipt) -> bool:
+def publish_receipt(store: Store, receipt: Receipt) -> bool:
     """Publish a receipt; False when the shard has one already, which then stands."""
-    return publish_file(receipt_path(root, receipt.shard), seal_document({"format": 1, **asdict(receipt)}))
+    return store.publish(receipt_name(receipt.shard), seal_document({"format": 1, **asdict(receipt)}))
 
 
-def read_receipt(root: Path, shard: str) -> Receipt | None:
+def read_receipt(store: Store, shard: str) -> Receipt | None:
     """The shard's receipt, None when there is none. Raises DamagedCacheError for one that cannot be believed."""
-    path = receipt_path(root, shard)
+    path = f"{store.url}/{receipt_name(shard)}"
     try:
-        content = read_document(path)
+        content = open_document(store.read(receipt_name(shard)), path)
     except FileNotFoundError:
         return None
     content.pop("format")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..codecs import Codec, Part, build_codec
+from ..codecs import Codec, Packing, Part, build_codec, read_packing
 from ..errors import CacheError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -24,7 +24,9 @@ def check_name(name: str, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SignalSchema:
-    """One signal of a cache. `shape` is that of one row; `error` is what the codec was measured to lose."""
+    """One signal of a cache. `shape` is that of one row, of the longest when `packing` says that rows differ in length;
+    `compression` is how the blocks of its arrays are kept on disk (none or zstd); `constants` maps an argument of the
+    codec to the constant of the manifest that it is; `error` is what the codec was measured to lose."""
 
     name: str
     codec: str
@@ -33,10 +35,14 @@ class SignalSchema:
     point: str = ""
     reduce: str = "none"
     error: Mapping[str, float] = field(default_factory=dict)
+    packing: Packing | None = None
+    compression: str = "none"
+    constants: Mapping[str, str] = field(default_factory=dict)
 
-    def build(self) -> Codec:
-        """The codec that reads and writes this signal."""
-        return build_codec(self.codec, self.parameters)
+    def build(self, constants: Mapping[str, Any] | None = None) -> Codec:
+        """The codec that reads and writes this signal; `constants` of the cache by name, where it needs any."""
+        given = {argument: (constants or {}).get(name) for argument, name in self.constants.items()}
+        return build_codec(self.codec, {**self.parameters, **given})
 
     def parts(self) -> tuple[Part, ...]:
         """The arrays that hold one row."""
@@ -55,6 +61,9 @@ class SignalSchema:
             "point": self.point,
             "reduce": self.reduce,
             "error": dict(self.error),
+            **({} if self.packing is None else {"packing": self.packing.to_json()}),
+            **({} if self.compression == "none" else {"compression": self.compression}),
+            **({"constants": dict(self.constants)} if self.constants else {}),
         }
 
 
@@ -70,6 +79,9 @@ def read_schema(content: Any) -> SignalSchema:
             str(content.get("point", "")),
             str(content.get("reduce", "none")),
             dict(content.get("error", {})),
+            read_packing(content.get("packing")),
+            str(content.get("compression", "none")),
+            {str(key): check_name(name, "constant") for key, name in dict(content.get("constants", {})).items()},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CacheError(f"the manifest describes a signal in a way this version cannot read ({error!r})") from error

@@ -7,12 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from ..codecs import Part
+
+_ELEMENTS = 4096
 _BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
 def group_json(attributes: Mapping[str, Any]) -> bytes:
     """zarr.json of a group."""
     return _encode({"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})
+
+
+def part_block(part: Part, block: int) -> int:
+    """Rows that one chunk of a part's array holds: a block, or a fixed number of elements of a ragged part."""
+    return _ELEMENTS if part.ragged else block
 
 
 def array_json(shape: tuple[int, ...], dtype: np.dtype[Any], block: int) -> bytes:

@@ -1,6 +1,5 @@
 """Checks every byte of a cache against its receipts, and takes broken shards out of use."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ import xxhash
 
 from ..cache import Cache
 from ..errors import DamagedCacheError
-from ..format.receipt import Receipt, receipt_path
-from ..storage.durable import sync_path, write_errors
+from ..format.receipt import Receipt, receipt_name
+from ..storage.store import Store
 
 _CHUNK = 1 << 22
 
@@ -28,7 +27,7 @@ def verify_shard(cache: Cache, shard: str) -> Damage | None:
     try:
         receipt = cache.receipt(shard)
         if receipt is not None:
-            _verify_files(cache.root, receipt)
+            _verify_files(cache.store, receipt)
     except DamagedCacheError as error:
         return Damage(shard, str(error))
     return None
@@ -45,20 +44,19 @@ def verify_cache(cache: Cache, progress: Callable[[str], None] = lambda shard: N
     return found
 
 
-def retire_shard(cache: Cache, shard: str) -> Path:
-    """Take a broken shard out of use: its receipt moves to receipts/damaged/, so that a build makes the shard again."""
-    path = receipt_path(cache.root, shard)
-    aside = path.parent / "damaged" / path.name
-    with write_errors(aside):
-        aside.parent.mkdir(exist_ok=True)
-        os.replace(path, aside)
-        sync_path(path.parent)
+def retire_shard(cache: Cache, shard: str) -> str:
+    """Take a broken shard out of use: its receipt moves to receipts/damaged/, so that a build makes the shard again.
+
+    Returns the receipt's new name below the store.
+    """
+    aside = f"receipts/damaged/{shard}.json"
+    cache.store.move(receipt_name(shard), aside)
     return aside
 
 
-def _verify_files(root: Path, receipt: Receipt) -> None:
+def _verify_files(store: Store, receipt: Receipt) -> None:
     for name, record in receipt.files.items():
-        path = root / name
+        path = store.local(name)
         try:
             size = path.stat().st_size
             if size != record["bytes"]:

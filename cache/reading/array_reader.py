@@ -16,7 +16,8 @@ import numpy as np
 
 from ..codecs import Part
 from ..errors import DamagedCacheError
-from ..format.zarr_metadata import array_json, chunk_file
+from ..format.zarr_metadata import array_json, chunk_file, part_block
+from ..storage.store import Store
 from ..writing.array_writer import block_index
 
 
@@ -55,16 +56,20 @@ class ZarrRows:
         out[...] = self._array.oindex[rows]
 
 
-def open_rows(folder: Path, part: Part, rows: int, block: int) -> MappedRows | ZarrRows:
-    """The fastest reader of an array's folder. Raises DamagedCacheError when its files are not what was written."""
+ArrayRows = MappedRows | ZarrRows
+
+
+def open_rows(store: Store, name: str, part: Part, rows: int, block: int) -> ArrayRows:
+    """The fastest reader of the array `name`. Raises DamagedCacheError when its files are not what was written."""
     try:
-        metadata = json.loads((folder / "zarr.json").read_bytes())
-        plain = json.loads(array_json((rows, *part.shape), np.dtype(part.dtype), block))
+        about, chunks = part_block(part, block), store.local(f"{name}/{chunk_file(1 + len(part.shape))}")
+        metadata = json.loads((path := store.local(f"{name}/zarr.json")).read_bytes())
+        plain = json.loads(array_json((rows, *part.shape), np.dtype(part.dtype), about))
         if all(metadata.get(key) == plain[key] for key in ("shape", "data_type", "chunk_grid", "codecs")):
-            return MappedRows(folder / chunk_file(1 + len(part.shape)), part, rows, block)
-        return ZarrRows(folder, rows)
+            return MappedRows(chunks, part, rows, about)
+        return ZarrRows(path.parent, rows)
     except (OSError, ValueError) as error:
-        raise DamagedCacheError(f"{folder} cannot be read ({error})") from error
+        raise DamagedCacheError(f"{store.url}/{name} cannot be read ({error})") from error
 
 
 def _check_index(path: Path, slots: int, blocks: int, block_bytes: int) -> None:

@@ -1,8 +1,6 @@
 """Reads one shard: its row index, and rows of its signals. Files are opened when they are first needed."""
 
-from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -11,16 +9,16 @@ from ..format.manifest import Manifest
 from ..format.receipt import Receipt
 from ..format.row_index import RowIndex, read_rows, rows_path
 from ..format.schema import SignalSchema
-from .array_reader import MappedRows, ZarrRows, open_rows
+from ..storage.store import Store
+from .signal_rows import SignalRows, Slab
 
 
 class ShardReader:
     """Rows of a finished shard. `len` is its number of rows."""
 
-    def __init__(self, root: Path, manifest: Manifest, receipt: Receipt) -> None:
-        self.shard, self._manifest, self._receipt = receipt.shard, manifest, receipt
-        self._folder, self._rows = root / receipt.folder, root / rows_path(receipt.folder)
-        self._open: dict[str, dict[str, MappedRows | ZarrRows]] = {}
+    def __init__(self, store: Store, manifest: Manifest, receipt: Receipt) -> None:
+        self.shard, self._store, self._manifest, self._receipt = receipt.shard, store, manifest, receipt
+        self._signals: dict[str, SignalRows] = {}
 
     def __len__(self) -> int:
         return self._receipt.rows
@@ -28,7 +26,8 @@ class ShardReader:
     @cached_property
     def index(self) -> RowIndex:
         """Ids, views, labels and view parameters of every row."""
-        rows = read_rows(self._rows, len(self._manifest.parameters))
+        path = self._store.local(rows_path(self._receipt.folder))
+        rows = read_rows(path, len(self._manifest.parameters))
         if len(rows) != len(self):
             raise DamagedCacheError(f"shard {self.shard}: {len(rows)} rows are indexed, the receipt says {len(self)}")
         return rows
@@ -50,33 +49,18 @@ class ShardReader:
 
     def read(self, signal: str, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Encoded rows of a signal: {part: (len(rows), ...)}. Raises CacheError for an unknown signal or row."""
-        out = self.allocate(signal, len(rows))
-        self.read_into(signal, rows, out)
-        return out
-
-    def allocate(self, signal: str, count: int) -> dict[str, np.ndarray]:
-        """Empty buffers for `count` encoded rows of a signal."""
-        parts = schema_of(self._manifest, signal).parts()
-        return {part.name: np.empty((count, *part.shape), part.dtype) for part in parts}
-
-    def read_into(self, signal: str, rows: np.ndarray, out: Mapping[str, np.ndarray]) -> None:
-        """Gather encoded rows into buffers made by `allocate` (or slices of them)."""
         if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(self):
             raise CacheError(
                 f"shard {self.shard} has rows 0 to {len(self) - 1}; {rows.min()} to {rows.max()} were asked for"
             )
-        for part, array in self.arrays(signal).items():
-            array.gather(rows, out[part])
+        if signal not in self._signals:
+            schema = schema_of(self._manifest, signal)
+            self._signals[signal] = SignalRows(schema, self._manifest.block, [self.slab()])
+        return self._signals[signal].read(np.zeros(len(rows), np.int64), rows)
 
-    def arrays(self, signal: str) -> Mapping[str, MappedRows | ZarrRows]:
-        """The open arrays of a signal by part; they do not check row numbers."""
-        if signal not in self._open:
-            parts = schema_of(self._manifest, signal).parts()
-            self._open[signal] = {
-                part.name: open_rows(self._folder / signal / part.name, part, len(self), self._manifest.block)
-                for part in parts
-            }
-        return self._open[signal]
+    def slab(self) -> Slab:
+        """Where the arrays of this shard are."""
+        return Slab(self._store, self._receipt.folder, self._receipt.rows)
 
 
 def schema_of(manifest: Manifest, signal: str) -> SignalSchema:

@@ -4,7 +4,6 @@ The rows lie back to back in the order they came, padded to whole blocks, then t
 crc32c. Memory is one batch; nothing is ever rewritten.
 """
 
-import os
 import struct
 from math import prod
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 import xxhash
 
 from ..codecs import Part
-from ..format.zarr_metadata import array_json, chunk_file
+from ..errors import CacheError
+from ..format.zarr_metadata import array_json, chunk_file, part_block
 from ..storage.durable import write_errors
 
 FileRecord = dict[str, Any]  # {"bytes": int, "xxh3": str}
@@ -24,8 +24,10 @@ FileRecord = dict[str, Any]  # {"bytes": int, "xxh3": str}
 class ArrayWriter:
     """Appends rows of one part; `seal` makes it a Zarr array. Raises CacheWriteError when the disk refuses."""
 
-    def __init__(self, folder: Path, part: Part, block: int) -> None:
-        self._folder, self._part, self._block = folder, part, block
+    def __init__(self, folder: Path, part: Part, block: int, compression: str = "none") -> None:
+        if compression != "none":
+            raise CacheError(f"compression {compression!r} is not known")
+        self._folder, self._part, self._block = folder, part, part_block(part, block)
         self._dtype = np.dtype(part.dtype).newbyteorder("<")
         self._rows = 0
         self._hash = xxhash.xxh3_128()
@@ -42,7 +44,7 @@ class ArrayWriter:
         self._write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8))
 
     def seal(self) -> dict[str, FileRecord]:
-        """Pad, write the index and zarr.json, fsync; the records of both files by path below the array's folder."""
+        """Pad, write the index and zarr.json; the records of both files by path below the array's folder."""
         row_bytes = self._dtype.itemsize * prod(self._part.shape)
         blocks = -(-self._rows // self._block)
         fill = np.nan if self._dtype.kind == "f" else 0
@@ -51,7 +53,6 @@ class ArrayWriter:
         self._write(np.frombuffer(block_index(max(1, blocks), blocks, self._block * row_bytes), np.uint8))
         metadata = array_json((self._rows, *self._part.shape), np.dtype(self._part.dtype), self._block)
         with write_errors(self._path):
-            os.fsync(self._file.fileno())
             size = self._file.tell()
             self._file.close()
             (self._folder / "zarr.json").write_bytes(metadata)

@@ -82,7 +82,7 @@ def verify(
         raise DamagedCacheError(f"{len(damages)} of {total} shards are damaged; {done_about_it}")
     missing = sum(cache.receipt(shard) is None for shard in cache.manifest.shards)
     console.print(
-        f"[green]verified[/green] {cache.root}: {total - missing} shards are whole, {missing} are not built yet"
+        f"[green]verified[/green] {cache.url}: {total - missing} shards are whole, {missing} are not built yet"
     )
 
 

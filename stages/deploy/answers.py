@@ -58,7 +58,7 @@ def _check_classes(candidate: Candidate, held_out: HeldOut) -> None:
     if classes != held_out.classes:
         raise StageError(
             f"{candidate.folder}: this student tells {classes} classes apart, and the teacher's logits in "
-            f"{held_out.cache.root} are {held_out.classes}; evaluate it on held-out samples of the teacher that it "
+            f"{held_out.cache.url} are {held_out.classes}; evaluate it on held-out samples of the teacher that it "
             "learnt from, or delete its folder to train it anew"
         )
 

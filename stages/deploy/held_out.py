@@ -38,7 +38,7 @@ class HeldOut:
         self._cache, self._join, self._signal, self._codec = cache, join, signal, cache.codec(signal)
         self._shape = cache.manifest.signals[signal].shape
         if len(self._shape) != 1:
-            raise StageError(f"{cache.root}: signal {signal!r} has rows of shape {self._shape}; logits have one axis")
+            raise StageError(f"{cache.url}: signal {signal!r} has rows of shape {self._shape}; logits have one axis")
         self.classes = self._shape[0]
         labels = np.concatenate([np.zeros(0, np.int64), *(cache.reader(shard).labels for shard in cache.shards)])
         self._rows = np.flatnonzero(labels >= 0) * cache.manifest.views
@@ -79,7 +79,7 @@ class HeldOut:
         return torch.as_tensor(decoded).double()
 
     def _check(self) -> None:
-        root = self._cache.root
+        root = self._cache.url
         if not len(self):
             raise StageError(
                 f"{root}: none of its {self.unlabelled} held-out samples has a label, so nothing can be scored; "

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from ...cache import SparseLogits
 
+Target = Tensor | SparseLogits  # a signal as a loss sees it
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -23,5 +25,5 @@ class Batch:
     views: Tensor
     labels: Tensor
     labelled: int
-    signals: Mapping[str, Tensor | SparseLogits]
-    shuffled: Mapping[str, Tensor | SparseLogits]
+    signals: Mapping[str, Target]
+    shuffled: Mapping[str, Target]

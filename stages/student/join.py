@@ -69,11 +69,9 @@ class Join:
                 (i for i, (a, b) in enumerate(zip(ids, cached, strict=False)) if a != b), min(len(ids), len(cached))
             )
             raise StageError(
-                f"shard {name}, sample {first}: the source does not hold the samples that {self._cache.root} was built "
+                f"shard {name}, sample {first}: the source does not hold the samples that {self._cache.url} was built "
                 "from; restore the source, or build the cache again"
             )
         if self._cache.receipts[name].source.get("xxh3") not in (None, opened.checksum()):
-            raise StageError(
-                f"shard {name}: the source's bytes have changed since {self._cache.root} was built from it"
-            )
+            raise StageError(f"shard {name}: the source's bytes have changed since {self._cache.url} was built from it")
         return opened

@@ -33,7 +33,7 @@ class StepPlan:
         self._order = ShuffledOrder.of(cache.row_counts, cache.manifest.block, train.window, train.shuffle_seed)
         self.rows, self.samples = cache.rows, cache.rows // cache.manifest.views
         if self.rows == 0:
-            raise StageError(f"{cache.root} holds no row: nothing can be trained from it")
+            raise StageError(f"{cache.url} holds no row: nothing can be trained from it")
         self.labels = np.concatenate([cache.reader(shard).labels for shard in cache.shards])
         self._subset = None if train.labelled is None else self._choose(train.labelled)
 

@@ -4,15 +4,15 @@ import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ...cache import Cache, SignalSchema, SparseLogits
+from ...cache import Cache, SignalSchema
 from ..errors import StageError
-from .batch import Batch
+from .batch import Batch, Target
 from .join import Join
 from .plan import StepPlan
 from .spec import TrainSpec
@@ -125,12 +125,12 @@ class Stream:
             self._decode(host.shuffled),
         )
 
-    def _decode(self, encoded: Parts) -> dict[str, torch.Tensor | SparseLogits]:
+    def _decode(self, encoded: Parts) -> dict[str, Target]:
         """Copy the encoded parts, then decode on the device."""
-        found = {}
+        found: dict[str, Target] = {}
         for name, parts in encoded.items():
             there = {part: tensor.to(self._device, non_blocking=True) for part, tensor in parts.items()}
-            found[name] = self._cache.codec(name).decode(there, self.signals[name].shape)
+            found[name] = cast(Target, self._cache.codec(name).decode(there, self.signals[name].shape))
         return found
 
 

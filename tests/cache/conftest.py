@@ -63,7 +63,7 @@ def filled(tmp_path: Path) -> Callable[..., tuple[Cache, dict[str, dict[str, np.
         names = tuple(f"s{i}" for i in range(len(samples)))
         cache = create_cache(tmp_path / "cache", make_manifest(names, **changes))
         values = {name: write_shard(cache, name, n, i) for i, (name, n) in enumerate(zip(names, samples, strict=True))}
-        return Cache(cache.root, cache.manifest), values
+        return Cache(cache.store, cache.manifest), values
 
     return make
 

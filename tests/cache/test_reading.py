@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from teachercache.cache import Cache, CacheError, DamagedCacheError, open_cache
 from teachercache.cache.codecs import Part
 from teachercache.cache.reading.array_reader import MappedRows, ZarrRows, open_rows
+from teachercache.cache.storage.folder import FolderStore
 from teachercache.cache.writing.array_writer import ArrayWriter
 
 Filled = Callable[..., tuple[Cache, dict[str, dict[str, np.ndarray]]]]
@@ -38,7 +39,7 @@ def test_the_mapped_path_equals_zarr_python(dtype: str, shape: list[int], rows: 
         for start in range(0, rows, 9):
             writer.append(values[start : start + 9])
         writer.seal()
-        fast, slow = open_rows(Path(folder) / "a", part, rows, block), ZarrRows(Path(folder) / "a", rows)
+        fast, slow = open_rows(FolderStore(Path(folder)), "a", part, rows, block), ZarrRows(Path(folder) / "a", rows)
         assert isinstance(fast, MappedRows)
         np.testing.assert_array_equal(zarr.open_array(f"{folder}/a", mode="r")[:], values)
         if rows:
@@ -54,7 +55,7 @@ def test_a_compressed_array_of_another_writer_is_read_through_zarr_python(tmp_pa
     values = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
     other = zarr.create_array(str(tmp_path / "a"), shape=(40, 3), chunks=(16, 3), shards=(48, 3), dtype="float32")
     other[:] = values
-    reader = open_rows(tmp_path / "a", Part("values", "float32", (3,)), 40, 16)
+    reader = open_rows(FolderStore(tmp_path), "a", Part("values", "float32", (3,)), 40, 16)
     out = np.empty((3, 3), "float32")
     reader.gather(np.array([39, 0, 7]), out)
     assert isinstance(reader, ZarrRows)

@@ -11,7 +11,7 @@ import pytest
 from teachercache.cache import Cache, CacheError, DamagedCacheError, open_cache
 from teachercache.cache.format.document import seal_document
 from teachercache.cache.format.manifest import MANIFEST_FILE
-from teachercache.cache.format.receipt import receipt_path
+from teachercache.cache.format.receipt import receipt_name
 from teachercache.cache.keeping.verify import retire_shard, verify_cache
 
 Filled = Callable[..., tuple[Cache, dict[str, dict[str, np.ndarray]]]]
@@ -43,7 +43,7 @@ def test_one_flipped_byte_anywhere_in_any_file_is_found_and_named(filled: Filled
 
 def test_a_flipped_byte_in_a_receipt_or_the_manifest_is_noticed(filled: Filled) -> None:
     cache, _ = filled(9, 4)
-    receipt = receipt_path(cache.root, "s1")
+    receipt = cache.root / receipt_name("s1")
     for position in range(0, receipt.stat().st_size - 2, 37):
         flip(receipt, position)
         assert [damage.shard for damage in verify_cache(open_cache(cache.root))] == ["s1"], position
@@ -76,7 +76,7 @@ def test_a_missing_file_is_found(filled: Filled) -> None:
 def test_a_retired_shard_is_missing_and_can_be_made_again(filled: Filled, shard_writer: Callable[..., Any]) -> None:
     cache, _ = filled(3, 4)
     aside = retire_shard(cache, "s1")
-    assert aside.exists() and open_cache(cache.root).missing() == ("s1",)
+    assert (cache.root / aside).exists() and open_cache(cache.root).missing() == ("s1",)
     shard_writer(open_cache(cache.root), "s1", 4, seed=1)
     assert verify_cache(open_cache(cache.root)) == [] and open_cache(cache.root).missing() == ()
 
@@ -129,13 +129,13 @@ def test_a_hostile_manifest_is_one_clear_error(filled: Filled, field: str, value
 )
 def test_a_hostile_receipt_is_one_clear_error(filled: Filled, field: str, value: Any) -> None:
     cache, _ = filled(3, 4)
-    rewrite(receipt_path(cache.root, "s0"), lambda content: content.update({field: value}))
+    rewrite(cache.root / receipt_name("s0"), lambda content: content.update({field: value}))
     with pytest.raises(DamagedCacheError):
         _ = open_cache(cache.root).receipts
 
 
 def test_a_receipt_that_claims_more_rows_than_there_are_is_an_error_and_not_an_allocation(filled: Filled) -> None:
     cache, _ = filled(3)
-    rewrite(receipt_path(cache.root, "s0"), lambda content: content.update(rows=1 << 50))
+    rewrite(cache.root / receipt_name("s0"), lambda content: content.update(rows=1 << 50))
     with pytest.raises(DamagedCacheError):
         open_cache(cache.root).read(np.array([0]))

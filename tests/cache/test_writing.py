@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from teachercache.cache import Cache, CacheError, CacheWriteError, Manifest, StaleCacheError, create_cache, open_cache
-from teachercache.cache.format.receipt import receipt_path
+from teachercache.cache.format.receipt import receipt_name
 
 Filled = Callable[..., tuple[Cache, dict[str, dict[str, np.ndarray]]]]
 WriteShard = Callable[..., dict[str, np.ndarray]]
@@ -19,7 +19,7 @@ MakeManifest = Callable[..., Manifest]
 
 def test_a_shard_without_a_receipt_does_not_exist(filled: Filled) -> None:
     cache, _ = filled(5, 6)
-    receipt_path(cache.root, "s0").unlink()
+    (cache.root / receipt_name("s0")).unlink()
     again = open_cache(cache.root)
     assert again.shards == ("s1",) and again.missing() == ("s0",)
     with pytest.raises(CacheError, match="1 of 2 shards are missing"):

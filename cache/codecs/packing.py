@@ -1,0 +1,43 @@
+"""How rows of different lengths lie in one flat array: the axes that count tokens are cut to each row's length.
+
+A packed signal has a part `lengths` and its other parts are ragged: their rows follow one another in one long axis of
+*elements*. With one token axis an element is a token; with two it is a pair (query, key); a causal map keeps the pairs
+with key <= query alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .codec import Array
+
+LENGTHS = "lengths"  # the part that holds each row's number of tokens, uint32
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """`axes` of one row that count tokens (one, or two for attention maps), and whether a map is causal."""
+
+    axes: tuple[int, ...]
+    causal: bool = False
+
+    def counts(self, lengths: Array) -> Array:
+        """Elements of rows with these lengths: (n,) -> (n,) of the same integer type."""
+        if len(self.axes) == 1:
+            return lengths
+        return lengths * (lengths + 1) // 2 if self.causal else lengths * lengths
+
+    def to_json(self) -> dict[str, Any]:
+        return {"axes": list(self.axes), "causal": self.causal}
+
+
+def read_packing(content: Mapping[str, Any] | None) -> Packing | None:
+    """A packing from its JSON. Raises ValueError for one that nothing of ours would have written."""
+    if content is None:
+        return None
+    axes, causal = tuple(content["axes"]), content["causal"]
+    if axes not in {(axis,) for axis in range(8)} | {(axis, axis + 1) for axis in range(8)} or (
+        not isinstance(causal, bool) or (causal and len(axes) != 2)
+    ):
+        raise ValueError(f"packing {dict(content)!r} is impossible")
+    return Packing(axes, causal)

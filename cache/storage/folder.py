@@ -1,0 +1,80 @@
+"""A cache in a folder of a file system, local or shared. What is staged already lies where it belongs."""
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from .durable import publish_file, replace_file, sync_path, write_errors
+from .store import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class FolderStore:
+    """Files below `root`, as a Store."""
+
+    root: Path
+
+    @property
+    def url(self) -> str:
+        return str(self.root)
+
+    def read(self, name: str) -> bytes:
+        return (self.root / name).read_bytes()
+
+    def entries(self, folder: str) -> Sequence[Entry]:
+        try:
+            with os.scandir(self.root / folder) as found:
+                return sorted((_entry(item) for item in found if item.is_file()), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def publish(self, name: str, data: bytes) -> bool:
+        return publish_file(self.root / name, data)
+
+    def replace(self, name: str, data: bytes) -> None:
+        replace_file(self.root / name, data)
+
+    def move(self, name: str, to: str) -> None:
+        target = self.root / to
+        with write_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.root / name, target)
+            sync_path(target.parent)
+            sync_path((self.root / name).parent)
+
+    def local(self, name: str) -> Path:
+        return self.root / name
+
+    def stage(self, folder: str) -> Path:
+        path = self.root / folder
+        with write_errors(path):
+            path.mkdir(parents=True)
+        return path
+
+    def commit(self, folder: str) -> None:
+        path = self.root / folder
+        with write_errors(path):
+            for below in path.rglob("*"):
+                sync_path(below)
+            sync_path(path)
+            sync_path(path.parent)
+
+    def remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            path = self.root / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def below(self, name: str) -> "FolderStore":
+        return FolderStore(self.root / name)
+
+
+def _entry(item: os.DirEntry[str]) -> Entry:
+    facts = item.stat()
+    return Entry(item.name, facts.st_size, f"{facts.st_mtime_ns}-{facts.st_ino}")
