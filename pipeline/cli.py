@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cache_app = typer.Typer(help="Build, look into and verify caches.", no_args_is_help=True, rich_markup_mode="rich")
+cache_app = typer.Typer(help="Build, look into, change and keep caches.", no_args_is_help=True, rich_markup_mode="rich")
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "init": init.init,
@@ -30,14 +30,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": report.report,
     "run": run.run,
 }
-CACHE_COMMANDS: dict[str, Callable[..., Any]] = {
-    "build": cache.build,
-    "inspect": cache.inspect,
-    "verify": cache.verify,
-}
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)
-for _name, _function in CACHE_COMMANDS.items():
+for _name, _function in cache.COMMANDS.items():
     cache_app.command(_name)(_function)
 app.add_typer(cache_app, name="cache")
 

@@ -1,0 +1,12 @@
+"""The verbs of `teachercache cache`, one a file, in the order in which `--help` shows them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from . import build, inspect, verify
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "build": build.build,
+    "inspect": inspect.inspect,
+    "verify": verify.verify,
+}
