@@ -15,19 +15,21 @@ def codec_parameters(spec: SignalSpec) -> dict[str, Any]:
     return {"k": spec.k, "temperatures": spec.temperatures} if spec.codec == "topk" else {}
 
 
+def signal_fingerprint(name: str, spec: SignalSpec) -> dict[str, Any]:
+    """What makes a signal the right one: where it is heard, and how it is kept."""
+    return {
+        "point": spec.point or name,
+        "reduce": spec.reduce,
+        "codec": spec.codec,
+        "parameters": dict(build_codec(spec.codec, codec_parameters(spec)).parameters),
+    }
+
+
 def cache_fingerprint(
     source: Source, policy: ViewPolicy, keep_pixels: bool, signals: Mapping[str, SignalSpec], block: int
 ) -> dict[str, Any]:
     """The part of a cache's fingerprint that phase two can check too: all but the teacher."""
-    described: dict[str, Any] = {
-        name: {
-            "point": spec.point or name,
-            "reduce": spec.reduce,
-            "codec": spec.codec,
-            "parameters": dict(build_codec(spec.codec, codec_parameters(spec)).parameters),
-        }
-        for name, spec in signals.items()
-    }
+    described = {name: signal_fingerprint(name, spec) for name, spec in signals.items()}
     if keep_pixels:
         described[PIXELS] = {"point": "view", "reduce": "none", "codec": "u8", "parameters": {}}
     return {"source": dict(source.fingerprint), "views": dict(policy.fingerprint), "signals": described, "block": block}

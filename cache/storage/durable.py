@@ -19,6 +19,7 @@ _REASONS = {
     errno.EACCES: "this user may not write there; choose another {setting} or change its permissions",
     errno.EPERM: "this user may not write there; choose another {setting} or change its permissions",
     errno.EROFS: "the file system is read-only; choose another {setting}",
+    errno.ENOENT: "it, or its folder, was removed while it was written; run the same command again",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another {setting}",
 }
 

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from .durable import publish_file, replace_file, sync_path, write_errors
-from .store import Entry
+from .store import Entry, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,14 @@ class FolderStore:
                 return sorted((_entry(item) for item in found if item.is_file()), key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def tree(self, folder: str) -> Iterator[StoredFile]:
+        for above, _, names in os.walk(self.root / folder):
+            for name in names:
+                path = Path(above, name)
+                with suppress(FileNotFoundError):
+                    facts = path.lstat()
+                    yield StoredFile(path.relative_to(self.root).as_posix(), facts.st_size, facts.st_mtime)
 
     def publish(self, name: str, data: bytes) -> bool:
         return publish_file(self.root / name, data)
@@ -66,13 +75,22 @@ class FolderStore:
         for name in names:
             path = self.root / name
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
+                _remove_folder(path)
             else:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
 
     def below(self, name: str) -> "FolderStore":
         return FolderStore(self.root / name)
+
+
+def _remove_folder(path: Path) -> None:
+    """Remove a folder that somebody may still be writing: renamed first, so that it is there whole or not at all."""
+    aside = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")
+    with suppress(OSError):
+        os.replace(path, aside)
+        path = aside
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _entry(item: os.DirEntry[str]) -> Entry:

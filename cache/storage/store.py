@@ -4,7 +4,7 @@ Names are relative to the store, with forward slashes. Whole shards are read thr
 must be a file; an object store keeps a bounded local copy for that.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +19,15 @@ class Entry:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file below a folder of a store: its name below the store, bytes, and when it was written (Unix seconds)."""
+
+    name: str
+    bytes: int
+    modified: float
+
+
 class Store(Protocol):
     """Files by name. Everything that writes raises CacheWriteError with what to do about it."""
 
@@ -31,6 +40,9 @@ class Store(Protocol):
 
     def entries(self, folder: str) -> Sequence[Entry]:
         """The files that lie directly in a folder, by name; none when the folder is missing."""
+
+    def tree(self, folder: str) -> Iterator[StoredFile]:
+        """Every file below a folder, however deep, in no order; "" is the whole store. For `gc`, not for reading."""
 
     def publish(self, name: str, data: bytes) -> bool:
         """Write a small file unless the name is taken; True when this call made it. Durable when it returns."""

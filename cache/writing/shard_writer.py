@@ -8,6 +8,7 @@ import numpy as np
 import xxhash
 
 from ..codecs import LENGTHS
+from ..errors import CacheWriteError
 from ..format.manifest import Manifest
 from ..format.receipt import Receipt, publish_receipt, read_receipt
 from ..format.row_index import RowIndex, encode_rows, rows_path
@@ -64,6 +65,7 @@ class ShardWriter:
         for name, schema in self._manifest.signals.items():
             files |= self._write(f"{name}/zarr.json", group_json({"teachercache": schema.to_json()}))
         files |= self._write("zarr.json", group_json({"teachercache": {"shard": self._shard, "rows": self._rows}}))
+        self._require(files)
         self._store.commit(self._name)
         index = encode_rows(rows)
         self._store.publish(rows_path(self._name), index)
@@ -88,6 +90,15 @@ class ShardWriter:
             if found != {elements}:
                 raise ValueError(f"shard {self._shard}: signal {schema.name} has {found} elements, not {elements}")
         return rows.pop()
+
+    def _require(self, files: Mapping[str, FileRecord]) -> None:
+        """Raise CacheWriteError unless every file of this attempt still lies there: a receipt must not outlive it."""
+        for name, record in files.items():
+            path = self._folder / name.removeprefix(f"{self._name}/")
+            with write_errors(path):
+                size = path.stat().st_size
+            if size != record["bytes"]:
+                raise CacheWriteError(f"{path} has {size} bytes where {record['bytes']} were written; build again")
 
     def _publish(self, receipt: Receipt) -> Receipt:
         if publish_receipt(self._store, receipt):
