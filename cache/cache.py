@@ -1,8 +1,8 @@
 """A cache: one directory that mirrors a source, shard for shard and row for row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from .format.fingerprint import check_fingerprint
 from .format.manifest import Manifest, publish_manifest, read_manifest
 from .format.receipt import Receipt, read_receipt
 from .format.zarr_metadata import group_json
+from .reading.epochs import Batching, EpochBatches, Epochs
 from .reading.lookup import SampleLookup
-from .reading.order import ShuffledOrder
 from .reading.shard_reader import ShardReader, schema_of
 from .reading.signal_rows import SignalRows
 from .storage.address import open_store
@@ -145,10 +145,13 @@ class Cache:
 
         `out` are buffers by part, of at least n rows, that are used instead of new ones; the result is views of them.
         """
+        return self._rows_of(signal).read(*self.locate(rows), out)
+
+    def _rows_of(self, signal: str) -> SignalRows:
         if signal not in self._signals:
             slabs = [self.reader(shard).slab() for shard in self.shards]
             self._signals[signal] = SignalRows(schema_of(self.manifest, signal), self.manifest.block, slabs)
-        return self._signals[signal].read(*self.locate(rows), out)
+        return self._signals[signal]
 
     def read(self, rows: np.ndarray, signals: Sequence[str] | None = None) -> CacheBatch:
         """Decoded rows by row number of the whole cache, in the order asked."""
@@ -158,12 +161,42 @@ class Cache:
         return CacheBatch(rows, *self._index_columns(shard, local), values)
 
     def batches(
-        self, batch_size: int, signals: Sequence[str] | None = None, *, seed: int = 0, epoch: int = 0, window: int = 64
-    ) -> Iterator[CacheBatch]:
-        """One epoch of shuffled batches: blocks in random order, rows shuffled in windows of `window` blocks."""
-        order = ShuffledOrder.of(self.row_counts, self.manifest.block, window, seed)
-        for start in range(0, self.rows, batch_size):
-            yield self.read(np.sort(order.epoch_rows(epoch, start, min(start + batch_size, self.rows))), signals)
+        self,
+        batch_size: int,
+        signals: Sequence[str] | None = None,
+        *,
+        views: Sequence[int] | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        window: int = 64,
+        rank: int = 0,
+        world: int = 1,
+        start: int = 0,
+        drop_last: bool = False,
+        shuffle: bool = True,
+    ) -> EpochBatches[CacheBatch]:
+        """One epoch of batches from batch `start` on: blocks in random order, rows shuffled in windows of `window`
+        blocks, split between `world` ranks (docs/reading.md). Only `signals` and `views` are read; None for all.
+
+        Raises CacheError for a signal, view, rank or start that is not there.
+        """
+        wanted = self.signals if signals is None else tuple(signals)
+        chosen = None if views is None else tuple(views)
+        batching = Batching(batch_size, chosen, seed, window, rank, world, drop_last, shuffle)
+        for name in wanted:
+            schema_of(self.manifest, name)
+        read, prefetch = partial(self.read, signals=wanted), partial(self.prefetch, wanted)
+        return EpochBatches(self.epochs(batching), read, prefetch, epoch, start)
+
+    def epochs(self, batching: Batching) -> Epochs:
+        """Which rows every batch of every epoch holds; nothing is read. Raises CacheError for what cannot be."""
+        return Epochs(self.row_counts, self.manifest.block, self.manifest.views, batching)
+
+    def prefetch(self, signals: Sequence[str], starts: np.ndarray, stops: np.ndarray) -> None:
+        """Say that rows starts[i]..stops[i] will be read soon, no run across two shards. Returns at once."""
+        shard, first = self.locate(starts)
+        for name in signals:
+            self._rows_of(name).prefetch(shard, first, first + (stops - starts))
 
     def take(self, ids: Sequence[str], signals: Sequence[str] | None = None, *, view: int = 0) -> CacheBatch:
         """Rows of samples by id, in the order asked, under one view. Raises CacheError for an id it does not hold."""

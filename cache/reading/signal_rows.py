@@ -45,6 +45,9 @@ class SignalRows:
         found = self._ascending(slab[order], row[order], {})
         return self._reordered(found, back, out or {})
 
+    def prefetch(self, slab: np.ndarray, start: np.ndarray, stop: np.ndarray) -> None:
+        """Say that rows start..stop of each slab will be read soon, (n,) int64 each. Returns at once."""
+
     def _ascending(self, slab: np.ndarray, row: np.ndarray, out: Mapping[str, np.ndarray]) -> Parts:
         """Rows whose slab numbers ascend: one gather per slab and part, straight into the result."""
         dense = [part for part in self._parts if not part.ragged]
