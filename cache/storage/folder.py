@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from .durable import publish_file, replace_file, sync_path, write_errors
 from .store import Entry, StoredFile
+
+_PIECE = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,20 @@ class FolderStore:
 
     def local(self, name: str) -> Path:
         return self.root / name
+
+    def open(self, name: str) -> BinaryIO:
+        return (self.root / name).open("rb")
+
+    def fetch(self, names: Iterable[str]) -> None:
+        pass
+
+    def departures(self) -> int:
+        return 0
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        with (self.root / name).open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
 
     def stage(self, folder: str) -> Path:
         path = self.root / folder

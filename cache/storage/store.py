@@ -7,7 +7,7 @@ must be a file; an object store keeps a bounded local copy for that.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,23 @@ class Store(Protocol):
 
     def local(self, name: str) -> Path:
         """A local file with the bytes of `name`. It need not exist: opening it says so (FileNotFoundError)."""
+
+    def open(self, name: str) -> BinaryIO:
+        """The same, open for reading: it stays readable even when an object store makes room for another file.
+
+        Raises FileNotFoundError when there is none."""
+
+    def fetch(self, names: Iterable[str]) -> None:
+        """Begin to bring files near, without waiting: `local` and `open` will find them. Nothing to do in a folder."""
+
+    def departures(self) -> int:
+        """Grows whenever local copies were removed to make room: whoever maps some lets go of them, so that the disk
+        gets its space back. Always 0 in a folder."""
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The bytes of a file as they lie in the store itself, never a local copy's: for `verify`.
+
+        Raises FileNotFoundError when there is none."""
 
     def stage(self, folder: str) -> Path:
         """A new, empty local folder in which the files of `folder` are written. The name must be new."""
