@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import CacheError
+from .affine import U8Affine
+from .bf16 import BFloat16
 from .codec import Array, Codec, Decoded, Part
 from .dense import Dense
 from .int8 import Int8
+from .packed import Packed, element_shape
 from .packing import LENGTHS, Packing, read_packing
 from .pixels import Pixels
 from .ragged import Ragged
@@ -25,6 +28,7 @@ __all__ = [
     "Ragged",
     "SparseLogits",
     "build_codec",
+    "pack_codec",
     "read_packing",
 ]
 
@@ -35,10 +39,18 @@ def _topk(k: int | None = None, temperatures: tuple[float, ...] = (1.0, 2.0, 4.0
     return TopK(k, tuple(float(t) for t in temperatures))
 
 
+def _u8affine(scale: str = "f32") -> Codec:
+    if scale not in ("f32", "f16"):
+        raise CacheError(f"codec u8affine keeps its scale as f32 or f16, not {scale!r}")
+    return U8Affine("f32" if scale == "f32" else "f16")
+
+
 CODECS: dict[str, Callable[..., Codec]] = {
     "f32": lambda: Dense("f32"),
     "f16": lambda: Dense("f16"),
+    "bf16": BFloat16,
     "int8": Int8,
+    "u8affine": _u8affine,
     "u8": Pixels,
     "u8sqrt": U8Sqrt,
     "topk": _topk,
@@ -53,3 +65,12 @@ def build_codec(name: str, parameters: Mapping[str, Any]) -> Codec:
         return CODECS[name](**parameters)
     except TypeError as error:
         raise CacheError(f"codec {name} cannot take {dict(parameters)}: {error}") from error
+
+
+def pack_codec(codec: Codec, packing: Packing, shape: tuple[int, ...]) -> Codec:
+    """The codec that keeps rows of different lengths with `codec`; `shape` is that of the longest row.
+
+    Raises CacheError when a row of this shape has no such axes.
+    """
+    element_shape(packing, shape)
+    return Packed(codec, packing, shape[packing.axes[0]])

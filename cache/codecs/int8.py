@@ -9,7 +9,7 @@ from array_api_compat import array_namespace
 from ..errors import CacheError
 from .codec import Array, Part
 
-_TINY = 1e-30  # an all-zero vector keeps a scale that can be divided by
+_TINY = 1e-37  # an all-zero vector keeps a scale that can be divided by
 
 
 @dataclass(frozen=True, slots=True)

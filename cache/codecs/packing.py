@@ -2,12 +2,14 @@
 
 A packed signal has a part `lengths` and its other parts are ragged: their rows follow one another in one long axis of
 *elements*. With one token axis an element is a token; with two it is a pair (query, key); a causal map keeps the pairs
-with key <= query alone.
+with key <= query alone. What is cut off must say nothing: a padded key and, in a causal map, a later key have probability 0.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from array_api_compat import array_namespace, device
 
 from .codec import Array
 
@@ -41,3 +43,16 @@ def read_packing(content: Mapping[str, Any] | None) -> Packing | None:
     ):
         raise ValueError(f"packing {dict(content)!r} is impossible")
     return Packing(axes, causal)
+
+
+def real_tokens(lengths: Array, longest: int) -> Array:
+    """Which places hold a token: lengths (n,) -> (n, longest) bool."""
+    xp = array_namespace(lengths)
+    return xp.arange(longest, dtype=xp.int64, device=device(lengths))[None, :] < xp.astype(lengths, xp.int64)[:, None]
+
+
+def causal_pairs(real: Array) -> Array:
+    """Which pairs (query, key) of (n, T) tokens have key <= query: (T, T) bool."""
+    xp = array_namespace(real)
+    step = xp.arange(real.shape[1], dtype=xp.int64, device=device(real))
+    return step[None, :] <= step[:, None]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..codecs import Codec, Packing, Part, build_codec, read_packing
+from ..codecs import Codec, Packing, Part, build_codec, pack_codec, read_packing
 from ..errors import CacheError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -42,15 +42,19 @@ class SignalSchema:
     def build(self, constants: Mapping[str, Any] | None = None) -> Codec:
         """The codec that reads and writes this signal; `constants` of the cache by name, where it needs any."""
         given = {argument: (constants or {}).get(name) for argument, name in self.constants.items()}
-        return build_codec(self.codec, {**self.parameters, **given})
+        codec = build_codec(self.codec, {**self.parameters, **given})
+        return codec if self.packing is None else pack_codec(codec, self.packing, self.shape)
 
     def parts(self) -> tuple[Part, ...]:
         """The arrays that hold one row."""
         return self.build().parts(self.shape)
 
     def row_bytes(self) -> int:
-        """Bytes of one row on disk, without index and padding."""
-        return sum(np.dtype(part.dtype).itemsize * prod(part.shape) for part in self.parts())
+        """Bytes of one row on disk, without index and padding; of the longest row when rows differ in length."""
+        parts = self.parts()
+        elements = 1 if self.packing is None else self.packing.counts(self.shape[self.packing.axes[0]])
+        sizes = (np.dtype(part.dtype).itemsize * prod(part.shape) * (elements if part.ragged else 1) for part in parts)
+        return sum(sizes)
 
     def to_json(self) -> dict[str, Any]:
         return {

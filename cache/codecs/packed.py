@@ -1,0 +1,157 @@
+"""Rows of different lengths: only the real tokens are kept, by any codec that keeps vectors.
+
+Encoding cuts the axes that count tokens to each row's length (of a causal map the lower triangle is kept) and hands the
+inner codec one flat array of elements; decoding puts them back and pads with 0. Array operations alone, on the device.
+A value at a dropped place is lost, so whoever encodes checks that it says nothing (see `Packing`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from array_api_compat import array_namespace, device
+
+from ..errors import CacheError, DamagedCacheError
+from .codec import Array, Codec, Part
+from .packing import LENGTHS, Packing, causal_pairs, real_tokens
+from .ragged import Ragged
+
+_INNER = ("f32", "f16", "bf16", "int8", "u8affine", "u8sqrt", "pca")  # decode to one array, element by element
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """`inner` keeps the elements; `longest` is the most tokens that a row may have."""
+
+    inner: Codec
+    packing: Packing
+    longest: int
+
+    @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self.inner.parameters
+
+    def parts(self, shape: tuple[int, ...]) -> tuple[Part, ...]:
+        if self.name not in _INNER:
+            raise CacheError(f"codec {self.name} cannot keep rows of different lengths: use one of {', '.join(_INNER)}")
+        elements = self.inner.parts(element_shape(self.packing, shape))
+        return (Part(LENGTHS, "uint32", ()), *(replace(part, ragged=True) for part in elements))
+
+    def encode(self, values: Array | Ragged) -> dict[str, Array]:
+        """`Ragged` values (n, *shape), padded to any length, or an array whose rows all have its full length.
+
+        Raises CacheError for rows longer than `longest`, and for lengths that the values do not have.
+        """
+        ragged = as_ragged(values, self.packing.axes[0])
+        xp = array_namespace(ragged.values)
+        check_lengths(ragged, self.packing, self.longest)
+        elements = self._tokens_first(ragged.values)[self._kept(ragged)]
+        return {LENGTHS: xp.astype(ragged.lengths, xp.uint32), **self.inner.encode(elements)}
+
+    def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> Ragged:
+        """Padded to `shape`. On the host, lengths that cannot be are DamagedCacheError; a device is not waited for."""
+        xp = array_namespace(parts[LENGTHS])
+        lengths = xp.astype(parts[LENGTHS], xp.int64)
+        rest = element_shape(self.packing, shape)
+        elements = self.inner.decode({name: part for name, part in parts.items() if name != LENGTHS}, rest)
+        check_elements(lengths, elements.shape[0], self.packing, self.longest)
+        places, real = _places(xp, lengths, self.packing, shape[self.packing.axes[0]])
+        if elements.shape[0] == 0:
+            elements = xp.zeros((1, *rest), dtype=elements.dtype, device=device(lengths))
+        real = xp.reshape(real, (*real.shape, *(1 for _ in rest)))
+        padded = xp.where(real, elements[places], xp.zeros_like(elements[:1])[0])
+        axes = self.packing.axes
+        return Ragged(xp.moveaxis(padded, tuple(range(1, 1 + len(axes))), tuple(a + 1 for a in axes)), lengths)
+
+    def error(self, values: Array | Ragged, decoded: Ragged) -> dict[str, float]:
+        """The inner codec's figures over real tokens; of a map over its real queries, where what is lost at the keys
+        that were dropped counts as well."""
+        axis = self.packing.axes[0]
+        ragged = as_ragged(values, axis)
+        xp = array_namespace(decoded.values)
+        width = min(ragged.values.shape[axis + 1], decoded.values.shape[axis + 1])
+        real = real_tokens(ragged.lengths, width)
+        pair = [xp.moveaxis(each.values, axis + 1, 1)[:, :width][real] for each in (ragged, decoded)]
+        if len(self.packing.axes) == 2:  # keys are now axis `axis + 1`, as queries have gone to the front
+            pair = [xp.moveaxis(xp.moveaxis(each, axis + 1, 0)[:width], 0, axis + 1) for each in pair]
+        return self.inner.error(*pair)
+
+    def _tokens_first(self, values: Array) -> Array:
+        axes = self.packing.axes
+        xp = array_namespace(values)
+        return xp.moveaxis(values, tuple(axis + 1 for axis in axes), tuple(range(1, 1 + len(axes))))
+
+    def _kept(self, ragged: Ragged) -> Array:
+        """Which tokens, or pairs of tokens, are kept: (n, T) or (n, T, T) bool."""
+        longest = ragged.values.shape[self.packing.axes[0] + 1]
+        real = real_tokens(ragged.lengths, longest)
+        if len(self.packing.axes) == 1:
+            return real
+        pairs = real[:, :, None] & real[:, None, :]
+        return pairs & causal_pairs(real) if self.packing.causal else pairs
+
+
+def element_shape(packing: Packing, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What is left of a row's shape without the axes that count tokens. Raises CacheError where it has no such axes."""
+    if packing.axes[-1] >= len(shape) or len({shape[axis] for axis in packing.axes}) != 1:
+        what = "square map" if len(packing.axes) == 2 else "axis of tokens"
+        raise CacheError(f"a signal of shape {shape} has no {what} at {list(packing.axes)} to pack")
+    return tuple(size for axis, size in enumerate(shape) if axis not in packing.axes)
+
+
+def as_ragged(values: Array | Ragged, axis: int) -> Ragged:
+    """An array is a Ragged whose rows all have the full length of `axis` (counted without the rows)."""
+    if isinstance(values, Ragged):
+        return values
+    xp = array_namespace(values)
+    tokens = values.shape[axis + 1]
+    return Ragged(values, xp.full((values.shape[0],), tokens, dtype=xp.int64, device=device(values)))
+
+
+def check_lengths(ragged: Ragged, packing: Packing, longest: int) -> None:
+    """Raise CacheError for lengths that the values do not have, and for a row of more than `longest` tokens."""
+    if ragged.lengths.shape[0] == 0:
+        return
+    xp = array_namespace(ragged.lengths)
+    low, high = int(xp.min(ragged.lengths)), int(xp.max(ragged.lengths))
+    tokens = {ragged.values.shape[axis + 1] for axis in packing.axes}
+    if low < 0 or high > min(tokens):
+        raise CacheError(f"rows of {low} to {high} tokens do not fit values of shape {tuple(ragged.values.shape[1:])}")
+    if high > longest:
+        raise CacheError(
+            f"a row of {high} tokens came, and the first batch said that {longest} are the most: "
+            "let the teacher's processor pad to a fixed length, so that the first batch says the true one"
+        )
+
+
+def check_elements(lengths: Array, elements: int, packing: Packing, longest: int) -> None:
+    """Raise DamagedCacheError when rows of these lengths cannot have so many elements. Looks at host arrays alone."""
+    if str(device(lengths)) != "cpu" or lengths.shape[0] == 0:
+        return
+    xp = array_namespace(lengths)
+    if int(xp.max(lengths)) > longest or int(xp.sum(packing.counts(lengths))) != elements:
+        raise DamagedCacheError(
+            f"a row of {int(xp.max(lengths))} tokens of at most {longest}, or {elements} elements for "
+            f"{int(xp.sum(packing.counts(lengths)))}: the lengths are damaged; run `teachercache cache verify`"
+        )
+
+
+def _places(xp: Any, lengths: Array, packing: Packing, longest: int) -> tuple[Array, Array]:
+    """Where each padded place stands among the elements (0 for padding), and which places are real: (n, T[, T])."""
+    counts = packing.counts(lengths)
+    start = xp.cumulative_sum(counts) - counts
+    step = xp.arange(longest, dtype=xp.int64, device=device(lengths))
+    real = real_tokens(lengths, longest)
+    if len(packing.axes) == 1:
+        places = start[:, None] + step
+    else:
+        query, key = step[:, None], step[None, :]
+        before = query * (query + 1) // 2 if packing.causal else lengths[:, None, None] * query
+        places = start[:, None, None] + before + key
+        real = real[:, :, None] & real[:, None, :]
+        real = real & causal_pairs(real[:, 0]) if packing.causal else real
+    return xp.where(real, places, xp.zeros_like(places)), real
