@@ -1,7 +1,6 @@
-"""A cache: one directory that mirrors a source, shard for shard and row for row."""
+"""A cache: one directory that mirrors a source, shard for shard and row for row, and the extensions below it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -10,35 +9,38 @@ import numpy as np
 
 from .batch import CacheBatch
 from .codecs import Codec
-from .errors import CacheError, DamagedCacheError
-from .format.constants import publish_constants, read_constant
-from .format.fingerprint import check_fingerprint
-from .format.manifest import Manifest, publish_manifest, read_manifest
-from .format.receipt import Receipt, read_receipt
-from .format.zarr_metadata import group_json
+from .errors import CacheError
+from .format.receipt import Receipt
+from .grid.join import joined_manifest
+from .grid.joined_shard import JoinedShard
+from .grid.layout import Layout, SignalPlaces
+from .grid.member import Member
 from .reading.epochs import Batching, EpochBatches, Epochs
 from .reading.lookup import SampleLookup
 from .reading.shard_reader import ShardReader, schema_of
 from .reading.signal_rows import SignalRows
 from .storage.address import open_store
 from .storage.folder import FolderStore
-from .storage.store import Store
 from .writing.shard_writer import ShardWriter
 
 
 class Cache:
-    """An open cache. Made by `open_cache` or `create_cache`; reads what receipts name, writes whole shards."""
+    """An open cache, made by `open_cache` or `create_cache`. Reads what receipts name, writes whole shards.
 
-    def __init__(self, store: Store, manifest: Manifest) -> None:
-        self.store, self.manifest = store, manifest
-        self._codecs: dict[str, Codec] = {}
-        self._readers: dict[str, ShardReader] = {}
-        self._signals: dict[str, SignalRows] = {}
-        self._constants: dict[str, np.ndarray] = {}
+    `members` are its directories: the base, and each extension that is read with it. `manifest` is over all of them. A
+    shard is finished when every member that covers it has its receipt. Finished is what was so when it was first asked.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members, self.store = tuple(members), members[0].store
+        self._layout = Layout(self.members)
+        self.manifest = joined_manifest(self.members, self._layout.shards, self._layout.views)
+        self._shards: dict[str, JoinedShard] = {}
+        self._signals: dict[str, tuple[SignalPlaces | None, SignalRows]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A spawned process opens the cache again: maps and readers stay behind."""
-        return open_cache, (self.url,)
+        """Another process reads the same rows, whatever is built in the meantime: maps and readers stay behind."""
+        return _restore_cache, (self.url, tuple(member.state() for member in self.members))
 
     @property
     def url(self) -> str:
@@ -54,30 +56,41 @@ class Cache:
 
     @cached_property
     def receipts(self) -> Mapping[str, Receipt]:
-        """Receipts of the finished shards, in source order, as they were when first asked for."""
-        found = ((shard, self.receipt(shard)) for shard in self.manifest.shards)
-        return {shard: receipt for shard, receipt in found if receipt is not None}
+        """Receipts of the finished shards, in source order; of a shard in several members the first one's. Each is read
+        when it is asked for."""
+        if self._layout.single:
+            return self.members[0].receipts
+        return {shard: self._layout.holders(shard)[0].receipts[shard] for shard in self.shards}
 
     def receipt(self, shard: str) -> Receipt | None:
-        """The shard's receipt as it is now. Raises DamagedCacheError when it belongs to another manifest."""
-        receipt = read_receipt(self.store, shard)
-        if receipt is not None and receipt.manifest != self.manifest.digest:
-            raise DamagedCacheError(f"shard {shard} in {self.url} was built under another manifest; run `cache verify`")
-        return receipt
+        """The shard's receipt as it is now, None when any member lacks one; of several the first member's.
 
-    @cached_property
+        Raises DamagedCacheError when it belongs to another manifest.
+        """
+        found = [member.receipt(shard) for member in self.members if shard in member.manifest.shards]
+        return None if not found or None in found else found[0]
+
+    def source_hash(self, shard: str) -> str:
+        """xxh3-128 of the source shard that a finished shard was made from, "" when it was not noted."""
+        tables = (member.table for member in self._layout.holders(shard))
+        return next((found for table in tables if (found := table.sources[table.places[shard]])), "")
+
+    @property
     def shards(self) -> tuple[str, ...]:
-        """Finished shards in source order, as they were when first asked for."""
-        return tuple(self.receipts)
+        """Finished shards in source order."""
+        return self.members[0].table.shards if self._layout.single else self._layout.finished
 
     def missing(self) -> tuple[str, ...]:
-        """Shards of the source without a receipt, in source order."""
-        return tuple(shard for shard in self.manifest.shards if shard not in self.receipts)
+        """Shards of the source that are not finished, in source order."""
+        finished = set(self.shards)
+        return tuple(shard for shard in self.manifest.shards if shard not in finished)
 
     @cached_property
     def row_counts(self) -> np.ndarray:
         """Rows of each finished shard: (shards,) int64."""
-        return np.array([receipt.rows for receipt in self.receipts.values()], np.int64)
+        if self._layout.single:
+            return self.members[0].table.rows
+        return self._layout.samples * self.manifest.views
 
     @cached_property
     def _starts(self) -> np.ndarray:
@@ -86,7 +99,7 @@ class Cache:
     @property
     def rows(self) -> int:
         """Rows of all finished shards."""
-        return int(self.row_counts.sum())
+        return int(self._starts[-1])
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -95,30 +108,32 @@ class Cache:
 
     def codec(self, signal: str) -> Codec:
         """The codec of a signal. Raises CacheError for an unknown signal."""
-        if signal not in self._codecs:
-            schema = schema_of(self.manifest, signal)
-            self._codecs[signal] = schema.build({name: self.constant(name) for name in schema.constants.values()})
-        return self._codecs[signal]
+        schema_of(self.manifest, signal)
+        return next(member for member in self.members if signal in member.manifest.signals).codec(signal)
 
     def constant(self, name: str) -> np.ndarray:
         """What the cache keeps once under this name, read-only. Raises CacheError when there is no such constant."""
-        if name not in self.manifest.constants:
-            raise CacheError(f"{self.url} keeps no constant {name!r}; it has {', '.join(self.manifest.constants)}")
-        if name not in self._constants:
-            self._constants[name] = read_constant(self.store, name, self.manifest.constants[name])
-        return self._constants[name]
+        holders = (member for member in self.members if name in member.manifest.constants)
+        return next(holders, self.members[0]).constant(name)
 
-    def reader(self, shard: str) -> ShardReader:
-        """A reader of a finished shard, opened once. Raises CacheError when the shard has no receipt."""
-        if shard not in self._readers:
-            if shard not in self.receipts:
+    def reader(self, shard: str) -> ShardReader | JoinedShard:
+        """A reader of a finished shard, opened once. Raises CacheError when the shard is not finished."""
+        if self._layout.single:
+            return self.members[0].reader(shard)
+        if shard not in self._shards:
+            if shard not in self._numbers:
                 raise CacheError(f"{self.url} has no finished shard {shard!r}; `teachercache cache build` makes it")
-            self._readers[shard] = ShardReader(self.store, self.manifest, self.receipts[shard])
-        return self._readers[shard]
+            number, views = self._numbers[shard], self.manifest.views
+            read = partial(self._encoded_of_shard, number)
+            samples = int(self._layout.samples[number])
+            self._shards[shard] = JoinedShard(shard, self._layout.holders(shard), samples, views, read)
+        return self._shards[shard]
 
     def writer(self, shard: str) -> ShardWriter:
-        """A writer of one attempt at a shard."""
-        return ShardWriter(self.store, self.manifest, shard)
+        """A writer of one attempt at a shard. Raises CacheError for a cache with extensions: members are written."""
+        if len(self.members) > 1:
+            raise CacheError(f"{self.url} has extensions, and each member is written by itself")
+        return self.members[0].writer(shard)
 
     def require_complete(self) -> None:
         """Raise CacheError naming the shards that are missing."""
@@ -144,13 +159,33 @@ class Cache:
         """Encoded rows {part: (n, ...)} for row numbers of the whole cache, in the order asked. Fastest when sorted.
 
         `out` are buffers by part, of at least n rows, that are used instead of new ones; the result is views of them.
+        Raises CacheError for rows under which the signal was not kept.
         """
-        return self._rows_of(signal).read(*self.locate(rows), out)
+        return self._encoded(signal, *self.locate(rows), out)
 
-    def _rows_of(self, signal: str) -> SignalRows:
+    def _encoded(
+        self, signal: str, shard: np.ndarray, row: np.ndarray, out: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        places, rows_of = self._rows_of(signal)
+        if places is not None:
+            number, (shard, row) = shard, places.find(shard, row)
+            if len(shard) and shard.min() < 0:
+                raise CacheError(
+                    f"{self.url} has no {signal} of shard {self.shards[number[shard.argmin()]]} under some views; "
+                    "`teachercache cache extend` computes it"
+                )
+        return rows_of.read(shard, row, out)
+
+    def _encoded_of_shard(self, number: int, signal: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return self._encoded(signal, np.full(len(rows), number, np.int64), rows)
+
+    def _rows_of(self, signal: str) -> tuple[SignalPlaces | None, SignalRows]:
+        """The reader of a signal's rows and, where there are extensions, where each of them is."""
         if signal not in self._signals:
-            slabs = [self.reader(shard).slab() for shard in self.shards]
-            self._signals[signal] = SignalRows(schema_of(self.manifest, signal), self.manifest.block, slabs)
+            schema = schema_of(self.manifest, signal)
+            places = None if self._layout.single else self._layout.places(signal)
+            slabs = self.members[0].slabs() if places is None else places.slabs
+            self._signals[signal] = places, SignalRows(schema, self.manifest.block, slabs)
         return self._signals[signal]
 
     def read(self, rows: np.ndarray, signals: Sequence[str] | None = None) -> CacheBatch:
@@ -178,8 +213,11 @@ class Cache:
         """One epoch of batches from batch `start` on: blocks in random order, rows shuffled in windows of `window`
         blocks, split between `world` ranks (docs/reading.md). Only `signals` and `views` are read; None for all.
 
-        Raises CacheError for a signal, view, rank or start that is not there.
+        Raises CacheError for a signal, view, rank or start that is not there, and for several ranks while shards are
+        missing: ranks that each see other shards would not read each row once.
         """
+        if world > 1:
+            self.require_complete()
         wanted = self.signals if signals is None else tuple(signals)
         chosen = None if views is None else tuple(views)
         batching = Batching(batch_size, chosen, seed, window, rank, world, drop_last, shuffle)
@@ -196,7 +234,9 @@ class Cache:
         """Say that rows starts[i]..stops[i] will be read soon, no run across two shards. Returns at once."""
         shard, first = self.locate(starts)
         for name in signals:
-            self._rows_of(name).prefetch(shard, first, first + (stops - starts))
+            places, rows_of = self._rows_of(name)
+            runs = (shard, first, first + (stops - starts))
+            rows_of.prefetch(*(runs if places is None else places.runs(*runs)))
 
     def take(self, ids: Sequence[str], signals: Sequence[str] | None = None, *, view: int = 0) -> CacheBatch:
         """Rows of samples by id, in the order asked, under one view. Raises CacheError for an id it does not hold."""
@@ -220,6 +260,10 @@ class Cache:
         return np.concatenate(ids)[back], np.concatenate(views)[back], np.concatenate(labels)[back]
 
     @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {shard: number for number, shard in enumerate(self.shards)}
+
+    @cached_property
     def _samples(self) -> SampleLookup:
         return SampleLookup(np.concatenate([self.reader(shard).ids for shard in self.shards]))
 
@@ -227,28 +271,6 @@ class Cache:
         return schema_of(self.manifest, signal).shape
 
 
-def open_cache(path: str | Path, asked: Mapping[str, object] | None = None) -> Cache:
-    """Open a cache for reading.
-
-    `asked` is a fingerprint that it must have. Raises CacheError when there is no cache, StaleCacheError when it was
-    built from something else.
-    """
-    store = open_store(path)
-    manifest = read_manifest(store)
-    if asked is not None:
-        check_fingerprint(store.url, manifest.fingerprint, asked)
-    return Cache(store, manifest)
-
-
-def create_cache(path: str | Path, manifest: Manifest, constants: Mapping[str, np.ndarray] | None = None) -> Cache:
-    """Create a cache, or open the one that is there if it has this manifest's fingerprint.
-
-    `constants` are written with it, by the names that its signals use. Raises StaleCacheError when another cache is
-    there, CacheWriteError when the folder cannot be written.
-    """
-    store = open_store(path)
-    store.publish("shards/zarr.json", group_json({"teachercache": {"format": 1}}))
-    if constants:
-        manifest = replace(manifest, constants=publish_constants(store, constants))
-    publish_manifest(store, manifest)
-    return open_cache(path, manifest.fingerprint)
+def _restore_cache(url: str, states: tuple[tuple[Any, ...], ...]) -> Cache:
+    store = open_store(url)
+    return Cache([Member.of_state(store, state) for state in states])

@@ -129,17 +129,20 @@ class EpochBatches(Generic[Read]):
         start: int,
     ) -> None:
         epochs.check(epoch, start)
-        self._epochs, self._read, self._prefetch, self._epoch, self._start = epochs, read, prefetch, epoch, start
+        self.epoch, self.start, self.stop = epoch, start, epochs.batches
+        self._epochs, self._read, self._prefetch = epochs, read, prefetch
+
+    def __reduce__(self) -> Any:
+        raise TypeError("batches of an epoch stay in their process; hand on the cache, and call its `batches` there")
 
     def __len__(self) -> int:
-        return self._epochs.batches - self._start
+        return self.stop - self.start
 
     def __iter__(self) -> Iterator[Read]:
-        return self.every(1)
+        return (self.batch(number) for number in range(self.start, self.stop))
 
-    def every(self, step: int, offset: int = 0) -> Iterator[Read]:
-        """Each `step`-th batch from the `offset`-th on: what one of `step` workers makes."""
-        for number in range(self._start + offset, self._epochs.batches, step):
-            for starts, stops in self._epochs.ahead(self._epoch, number, number == self._start):
-                self._prefetch(starts, stops)
-            yield self._read(self._epochs.rows(self._epoch, number))
+    def batch(self, number: int) -> Read:
+        """One batch, by its number in the epoch."""
+        for starts, stops in self._epochs.ahead(self.epoch, number, number == self.start):
+            self._prefetch(starts, stops)
+        return self._read(self._epochs.rows(self.epoch, number))
