@@ -1,12 +1,13 @@
 """Arrays on disk: what a teacher said, in shards that mirror the source. numpy, zarr, pyarrow; no torch, no models."""
 
 from .batch import CacheBatch
-from .cache import Cache, create_cache, open_cache
+from .cache import Cache
 from .codecs import SparseLogits
-from .errors import CacheError, CacheWriteError, DamagedCacheError, StaleCacheError
+from .errors import CacheError, CacheWriteError, DamagedCacheError, SmallerCacheError, StaleCacheError
 from .format.manifest import Manifest
 from .format.row_index import RowIndex
 from .format.schema import SignalSchema
+from .opening import create_cache, open_cache
 
 __all__ = [
     "Cache",
@@ -17,6 +18,7 @@ __all__ = [
     "Manifest",
     "RowIndex",
     "SignalSchema",
+    "SmallerCacheError",
     "SparseLogits",
     "StaleCacheError",
     "create_cache",

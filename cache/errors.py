@@ -11,6 +11,10 @@ class StaleCacheError(CacheError):
     """The cache was built from other weights, views, preprocessing or samples than the ones asked for."""
 
 
+class SmallerCacheError(StaleCacheError):
+    """The cache holds less than is asked for (fewer signals, views or shards); `teachercache cache extend` adds it."""
+
+
 class DamagedCacheError(CacheError):
     """Bytes on disk are not the bytes that were written. `teachercache cache verify` names every one."""
 

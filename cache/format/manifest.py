@@ -16,8 +16,9 @@ MANIFEST_FILE = "manifest.json"
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """`fingerprint` decides whether a cache is the right one (see fingerprint.py). `shards` are all source shards in
-    order; `views` is how many rows a sample has; `parameters` names the columns of the rows' view parameters;
-    `constants` are what is kept once (see constants.py); `teacher` and `versions` are for people."""
+    order; `views` is how many rows a sample has, and `first_view` the number of the first of them (0 but in an
+    extension); `parameters` names the columns of the rows' view parameters; `constants` are what is kept once (see
+    constants.py); `teacher` and `versions` are for people."""
 
     fingerprint: Mapping[str, Any]
     signals: Mapping[str, SignalSchema]
@@ -29,6 +30,7 @@ class Manifest:
     teacher: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Constant] = field(default_factory=dict)
+    first_view: int = 0
 
     @property
     def digest(self) -> str:
@@ -54,6 +56,7 @@ def publish_manifest(store: Store, manifest: Manifest) -> bool:
         "teacher": dict(manifest.teacher),
         "versions": dict(manifest.versions),
         "constants": {name: constant.to_json() for name, constant in manifest.constants.items()},
+        **({"first_view": manifest.first_view} if manifest.first_view else {}),
     }
     return store.publish(MANIFEST_FILE, seal_document(content))
 
@@ -82,9 +85,12 @@ def read_manifest(store: Store) -> Manifest:
             dict(content["teacher"]),
             dict(content["versions"]),
             read_constants(content.get("constants", {})),
+            content.get("first_view", 0),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CacheError(f"{path} cannot be read by this version ({error!r})") from error
     if not (isinstance(views, int) and 0 < views < 1 << 16 and isinstance(block, int) and 0 < block < 1 << 24):
         raise CacheError(f"{path}: views {views!r} or block {block!r} is impossible")
+    if not (isinstance(manifest.first_view, int) and 0 <= manifest.first_view < (1 << 16) - views):
+        raise CacheError(f"{path}: first_view {manifest.first_view!r} is impossible")
     return manifest

@@ -39,6 +39,15 @@ class Receipt:
         return sum(int(record["bytes"]) for record in self.files.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What is needed to read a finished shard: its folder below the store, and its rows."""
+
+    shard: str
+    folder: str
+    rows: int
+
+
 def receipt_name(shard: str) -> str:
     """Name of a shard's receipt below the store."""
     return f"receipts/{shard}.json"

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import CacheError, DamagedCacheError
 from ..format.manifest import Manifest
-from ..format.receipt import Receipt
+from ..format.receipt import Finished, Receipt
 from ..format.row_index import RowIndex, read_rows, rows_path
 from ..format.schema import SignalSchema
 from ..storage.store import Store
@@ -16,7 +16,7 @@ from .signal_rows import SignalRows, Slab
 class ShardReader:
     """Rows of a finished shard. `len` is its number of rows."""
 
-    def __init__(self, store: Store, manifest: Manifest, receipt: Receipt) -> None:
+    def __init__(self, store: Store, manifest: Manifest, receipt: Finished | Receipt) -> None:
         self.shard, self._store, self._manifest, self._receipt = receipt.shard, store, manifest, receipt
         self._signals: dict[str, SignalRows] = {}
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from teachercache.cache import Cache, Manifest, RowIndex, SignalSchema, create_cache
+from teachercache.cache import Cache, Manifest, RowIndex, SignalSchema, create_cache, open_cache
 
 SIGNALS = {
     "logits": SignalSchema("logits", "f16", {}, (10,)),
@@ -63,7 +63,7 @@ def filled(tmp_path: Path) -> Callable[..., tuple[Cache, dict[str, dict[str, np.
         names = tuple(f"s{i}" for i in range(len(samples)))
         cache = create_cache(tmp_path / "cache", make_manifest(names, **changes))
         values = {name: write_shard(cache, name, n, i) for i, (name, n) in enumerate(zip(names, samples, strict=True))}
-        return Cache(cache.store, cache.manifest), values
+        return open_cache(tmp_path / "cache"), values
 
     return make
 
