@@ -1,14 +1,18 @@
-"""Losses by name. Each is a plain function (output, target, **options) -> one number per sample, (B,)."""
+"""Losses by name. Each is a plain function (output, target, **options) -> one number per sample, (B,).
+
+The table holds the losses that the settings offer. What needs more than an output and one target (masks, two
+modalities, a bank, several teachers) is a function for Python: see `response`, `tokens`, `layers`, `relation`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from .attention import attention_kl, attention_mse
 from .cross_entropy import cross_entropy
-from .feature import cosine, mse
 from .kl import kl
+from .layers.attention import attention_kl, attention_mse
+from .layers.feature import cosine, mse
 
 __all__ = ["LOSSES", "Loss", "attention_kl", "attention_mse", "cosine", "cross_entropy", "kl", "mse"]
 

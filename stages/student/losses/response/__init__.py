@@ -1,0 +1,1 @@
+"""Losses between the logits of a classifier and those of its teacher."""

@@ -1,0 +1,1 @@
+"""Losses between distributions over a vocabulary, token by token, with masks."""
