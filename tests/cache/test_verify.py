@@ -12,7 +12,8 @@ from teachercache.cache import Cache, CacheError, DamagedCacheError, open_cache
 from teachercache.cache.format.document import seal_document
 from teachercache.cache.format.manifest import MANIFEST_FILE
 from teachercache.cache.format.receipt import receipt_name
-from teachercache.cache.keeping.verify import retire_shard, verify_cache
+from teachercache.cache.keeping.repair import retire_shard
+from teachercache.cache.keeping.verify import verify_cache
 
 Filled = Callable[..., tuple[Cache, dict[str, dict[str, np.ndarray]]]]
 
@@ -75,7 +76,7 @@ def test_a_missing_file_is_found(filled: Filled) -> None:
 
 def test_a_retired_shard_is_missing_and_can_be_made_again(filled: Filled, shard_writer: Callable[..., Any]) -> None:
     cache, _ = filled(3, 4)
-    aside = retire_shard(cache, "s1")
+    aside = retire_shard(cache.members[0], "s1")
     assert (cache.root / aside).exists() and open_cache(cache.root).missing() == ("s1",)
     shard_writer(open_cache(cache.root), "s1", 4, seed=1)
     assert verify_cache(open_cache(cache.root)) == [] and open_cache(cache.root).missing() == ()

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from . import build, inspect, verify
+from . import build, inspect, repair, verify
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build.build,
     "inspect": inspect.inspect,
     "verify": verify.verify,
+    "repair": repair.repair,
 }

@@ -10,6 +10,7 @@ from ...config import load_config
 
 CachePath = Annotated[str, typer.Argument(metavar="CACHE", help="a cache's folder, or the YAML file of the run")]
 NewPath = Annotated[str, typer.Argument(metavar="OUT", help="folder of the new cache")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and do nothing")]
 
 
 def cache_address(given: str) -> str:

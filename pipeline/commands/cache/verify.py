@@ -1,29 +1,47 @@
-"""`teachercache cache verify`: is every byte as it was written?"""
+"""`teachercache cache verify`: is every byte, row and value as it should be?"""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from ....cache import open_cache
 from ....cache.errors import DamagedCacheError
-from ....cache.keeping.verify import retire_shard, verify_cache
+from ....cache.grid.member import Member
+from ....cache.keeping.damage import Damage
+from ....cache.keeping.verify import verify_members
+from ....cache.opening import open_members
 from ...console import console, progress_bar
 from .location import CachePath, cache_address
 
 
 def verify(
     path: CachePath,
-    keep: Annotated[bool, typer.Option("--keep", help="only report; leave broken shards in use")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="compare the sizes of files only; reads no values")] = False,
 ) -> None:
-    """Read every byte of a cache and compare it with the receipts.
+    """Read every byte of a cache and hold it against receipts and manifest: hashes, rows, ids, ranges of values.
 
     Example: [bold]teachercache cache verify runs/demo/cache[/bold]
 
-    A broken shard is taken out of use (its receipt moves to receipts/damaged/), so that
-    [bold]teachercache cache build[/bold] makes it again. Exit code 1 when anything is broken.
+    It only reports: [bold]teachercache cache repair[/bold] takes broken shards out of use. Exit code 1 when anything
+    is broken.
     """
-    cache = open_cache(cache_address(path))
-    total, done = len(cache.manifest.shards), 0
+    members = open_members(cache_address(path))
+    damages = find_damages(members, fast)
+    for damage in damages:
+        console.print(f"[red]damaged[/red] {damage}", soft_wrap=True)
+    url = members[0].url
+    if damages:
+        places = f"{len(damages)} places" if len(damages) > 1 else "one place"
+        raise DamagedCacheError(f"{url} is damaged in {places}; run: teachercache cache repair {path}")
+    missing = sum(len(member.missing()) for member in members)
+    whole = sum(len(member.manifest.shards) for member in members) - missing
+    how = "have the right sizes" if fast else "are whole"
+    console.print(f"[green]verified[/green] {url}: {whole} shards {how}, {missing} are not built yet")
+
+
+def find_damages(members: Sequence[Member], fast: bool) -> list[Damage]:
+    """What is wrong, with a bar while it is looked for."""
+    total, done = sum(len(member.manifest.shards) for member in members), 0
     with progress_bar("verify", "shards") as bar:
 
         def tick(shard: str) -> None:
@@ -31,15 +49,4 @@ def verify(
             done += 1
             bar.update(done, total)
 
-        damages = verify_cache(cache, tick)
-    for damage in damages:
-        console.print(f"[red]damaged[/red] shard {damage.shard}: {damage.problem}", soft_wrap=True)
-        if not keep:
-            retire_shard(cache, damage.shard)
-    if damages:
-        done_about_it = "they are left in use" if keep else "`teachercache cache build` makes them again"
-        raise DamagedCacheError(f"{len(damages)} of {total} shards are damaged; {done_about_it}")
-    missing = sum(cache.receipt(shard) is None for shard in cache.manifest.shards)
-    console.print(
-        f"[green]verified[/green] {cache.url}: {total - missing} shards are whole, {missing} are not built yet"
-    )
+        return verify_members(members, tick, fast)
