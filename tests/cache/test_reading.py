@@ -4,62 +4,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import zarr
-from hypothesis import given
-from hypothesis import strategies as st
 
 from teachercache.cache import Cache, CacheError, DamagedCacheError, open_cache
-from teachercache.cache.codecs import Part
-from teachercache.cache.reading.array_reader import MappedRows, ZarrRows, open_rows
-from teachercache.cache.storage.folder import FolderStore
-from teachercache.cache.writing.array_writer import ArrayWriter
 
 Filled = Callable[..., tuple[Cache, dict[str, dict[str, np.ndarray]]]]
-
-
-@given(
-    st.sampled_from(["float32", "float16", "int8", "uint8", "uint16", "uint32"]),
-    st.lists(st.integers(1, 5), max_size=3),
-    st.integers(0, 70),
-    st.integers(1, 32),
-    st.integers(0, 10**6),
-)
-def test_the_mapped_path_equals_zarr_python(dtype: str, shape: list[int], rows: int, block: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    part = Part("values", dtype, tuple(shape))
-    values = rng.integers(0, 100, (rows, *shape)).astype(dtype)
-    with TemporaryDirectory() as folder:
-        writer = ArrayWriter(Path(folder) / "a", part, block)
-        for start in range(0, rows, 9):
-            writer.append(values[start : start + 9])
-        writer.seal()
-        fast, slow = open_rows(FolderStore(Path(folder)), "a", part, rows, block), ZarrRows(Path(folder) / "a", rows)
-        assert isinstance(fast, MappedRows)
-        np.testing.assert_array_equal(zarr.open_array(f"{folder}/a", mode="r")[:], values)
-        if rows:
-            wanted = rng.integers(0, rows, 11)
-            ours, theirs = np.empty((11, *shape), dtype), np.empty((11, *shape), dtype)
-            fast.gather(wanted, ours)
-            slow.gather(wanted, theirs)
-            np.testing.assert_array_equal(ours, theirs)
-            np.testing.assert_array_equal(ours, values[wanted])
-
-
-def test_a_compressed_array_of_another_writer_is_read_through_zarr_python(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
-    other = zarr.create_array(str(tmp_path / "a"), shape=(40, 3), chunks=(16, 3), shards=(48, 3), dtype="float32")
-    other[:] = values
-    reader = open_rows(FolderStore(tmp_path), "a", Part("values", "float32", (3,)), 40, 16)
-    out = np.empty((3, 3), "float32")
-    reader.gather(np.array([39, 0, 7]), out)
-    assert isinstance(reader, ZarrRows)
-    np.testing.assert_array_equal(out, values[[39, 0, 7]])
 
 
 def test_zarr_python_and_pyarrow_alone_read_every_value(filled: Filled) -> None:

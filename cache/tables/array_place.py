@@ -1,0 +1,129 @@
+"""One array of a finished shard: where its files are, what is promised of them, and whether they keep the promise."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import xxhash
+
+from ..codecs import Part
+from ..errors import DamagedCacheError
+from ..format.chunk_index import decode_index, encode_index
+from ..format.zarr_metadata import array_json, chunk_file
+from ..storage.store import Store
+
+Records = Callable[[], Mapping[str, Mapping[str, Any]]]  # the files of a receipt
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPlace:
+    """The array `name` of `rows` rows, cut into chunks of `chunk` rows. When `records` are given, each file's bytes are
+    compared with their hash once, when it is opened."""
+
+    store: Store
+    name: str
+    part: Part
+    rows: int
+    chunk: int
+    compression: str = "none"
+    records: Records | None = None
+
+    @property
+    def file(self) -> Path:
+        """The file of all values, on this machine."""
+        return self.store.local(self.file_name)
+
+    @property
+    def file_name(self) -> str:
+        """Its name below the store."""
+        return f"{self.name}/{chunk_file(1 + len(self.part.shape))}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.rows, *self.part.shape)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk that is not compressed."""
+        return self.chunk * np.dtype(self.part.dtype).itemsize * prod(self.part.shape)
+
+    @property
+    def chunks(self) -> int:
+        return -(-self.rows // self.chunk)
+
+    @property
+    def index_bytes(self) -> int:
+        return max(1, self.chunks) * 16 + 4
+
+    @property
+    def plain_bytes(self) -> int:
+        """Bytes of the file when nothing is compressed."""
+        return self.chunks * self.chunk_bytes + self.index_bytes
+
+    def is_ours(self) -> bool:
+        """Whether zarr.json says what a writer of ours says of such an array; another layout needs a Zarr library.
+
+        Raises DamagedCacheError when it cannot be read.
+        """
+        name = f"{self.name}/zarr.json"
+        expected = _expected(self.shape, self.part.dtype, self.chunk, self.compression)
+        try:
+            data = self.store.local(name).read_bytes()
+            if self.records is not None:
+                self._compare(name, len(data), xxhash.xxh3_128_hexdigest(data))
+            if data == expected:
+                return True
+            found, ours = json.loads(data), json.loads(expected)
+            return all(found.get(key) == ours[key] for key in ("shape", "data_type", "chunk_grid", "codecs"))
+        except (OSError, ValueError, AttributeError) as error:
+            raise DamagedCacheError(f"{self.store.url}/{name} cannot be read ({error})") from error
+
+    def check_hash(self, file: BinaryIO) -> None:
+        """Compare the open file of values with its hash, when there are records. Raises DamagedCacheError."""
+        if self.records is not None:
+            state, size = xxhash.xxh3_128(), 0
+            file.seek(0)
+            while data := file.read(_CHUNK):
+                state.update(data)
+                size += len(data)
+            self._compare(self.file_name, size, state.hexdigest())
+
+    def check_plain(self, file: BinaryIO) -> None:
+        """Raise DamagedCacheError unless the open file is exactly the chunks back to back and an index that says so."""
+        self.check_size(file)
+        index = self.read_index(file)
+        sizes = np.full(self.chunks, self.chunk_bytes, np.uint64)
+        if not np.array_equal(index, decode_index(encode_index(len(index), sizes))):
+            raise DamagedCacheError(f"{self.file}: the chunks do not lie in order, which this layout never writes")
+
+    def check_size(self, file: BinaryIO) -> None:
+        """Raise DamagedCacheError unless the open file has the bytes of an array that is not compressed."""
+        size = file.seek(0, 2)
+        if size != self.plain_bytes:
+            raise DamagedCacheError(f"{self.file} has {size} bytes where {self.plain_bytes} were written")
+
+    def read_index(self, file: BinaryIO) -> np.ndarray:
+        """The index at the end of an open file: (slots, 2) uint64 of offset and bytes. Raises DamagedCacheError."""
+        size, tail = file.seek(0, 2), self.index_bytes
+        file.seek(max(0, size - tail))
+        try:
+            return decode_index(file.read(tail))
+        except ValueError as error:
+            raise DamagedCacheError(f"{self.file}: {error}") from error
+
+    def _compare(self, name: str, size: int, digest: str) -> None:
+        assert self.records is not None
+        record = self.records().get(name, {})
+        if (size, digest) != (record.get("bytes"), record.get("xxh3")):
+            raise DamagedCacheError(f"{self.store.url}/{name} was changed after it was written (its xxh3 differs)")
+
+
+@lru_cache(256)
+def _expected(shape: tuple[int, ...], dtype: str, chunk: int, compression: str) -> bytes:
+    return array_json(shape, np.dtype(dtype), chunk, compression)

@@ -1,0 +1,120 @@
+"""Rows of one shard's array that has no place in the table: compressed, written by others, or nowhere to map it."""
+
+import mmap
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..codecs import Part
+from ..errors import DamagedCacheError
+from .array_place import ArrayPlace
+from .chunk_memory import chunk_memory
+from .zstd import decompress
+
+
+class SlabRows(Protocol):
+    """Rows of one array."""
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (n,), in any order -> (n, *shape)."""
+
+
+class FileRows:
+    """A file that is not compressed, mapped while it is read: for systems that reserve no addresses."""
+
+    def __init__(self, place: ArrayPlace) -> None:
+        self._place = place
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        place = self._place
+        with place.file.open("rb") as file:
+            place.check_size(file)
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                dtype = np.dtype(place.part.dtype).newbyteorder("<")
+                count = place.rows * int(np.prod(place.part.shape))
+                table = np.frombuffer(data, dtype, count).reshape(place.shape)
+                found: np.ndarray = table[rows]
+                del table  # a map cannot be closed under an array
+        return found
+
+
+class ChunkRows:
+    """Whole chunks are decoded, each once, and kept in the process's memory of chunks."""
+
+    def __init__(self, key: tuple[int, int], chunk: int, part: Part, decode: Callable[[int], np.ndarray]) -> None:
+        self._key, self._chunk, self._part, self._decode = key, chunk, part, decode
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        order = np.argsort(rows, kind="stable")
+        ascending = rows[order]
+        out = np.empty((len(rows), *self._part.shape), self._part.dtype)
+        number = ascending // self._chunk
+        cuts = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(rows)]
+        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+            if stop > start:
+                chunk = self._get(int(number[start]))
+                out[order[start:stop]] = chunk[ascending[start:stop] % self._chunk]
+        return out
+
+    def remember(self, first: int, stop: int) -> None:
+        """Decode what rows first..stop need."""
+        for number in range(first // self._chunk, -(-stop // self._chunk)):
+            self._get(number)
+
+    def _get(self, number: int) -> np.ndarray:
+        return chunk_memory().get((*self._key, number), lambda: self._decode(number))
+
+
+def compressed_rows(place: ArrayPlace, key: tuple[int, int]) -> ChunkRows:
+    """Rows of an array that a writer of ours compressed. Raises DamagedCacheError."""
+    try:
+        with place.file.open("rb") as file:
+            place.check_hash(file)
+            index = place.read_index(file)[: place.chunks].astype(np.int64)
+            end = file.seek(0, 2) - place.index_bytes
+    except OSError as error:
+        raise DamagedCacheError(f"{place.file} cannot be read ({error.strerror})") from error
+    sizes = index[:, 1]
+    if np.any(sizes <= 0) or sizes.sum() != end or np.any(index[:, 0] != np.cumsum(sizes) - sizes):
+        raise DamagedCacheError(f"{place.file}: the chunks do not lie back to back up to the index")
+
+    def decode(number: int) -> np.ndarray:
+        offset, size = index[number].tolist()
+        descriptor = os.open(place.file, os.O_RDONLY)
+        try:
+            data = os.pread(descriptor, size, offset)
+        finally:
+            os.close(descriptor)
+        try:
+            raw = decompress(data, place.chunk_bytes)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DamagedCacheError(f"{place.file}: chunk {number} cannot be decompressed ({error})") from error
+        return np.frombuffer(raw, np.dtype(place.part.dtype).newbyteorder("<")).reshape(-1, *place.part.shape)
+
+    return ChunkRows(key, place.chunk, place.part, decode)
+
+
+def foreign_rows(place: ArrayPlace, key: tuple[int, int]) -> ChunkRows:
+    """Rows of an array of any other layout, through zarr-python."""
+    import zarr
+
+    try:
+        array: Any = zarr.open_array(str(place.store.local(place.name)), mode="r")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCacheError(f"{place.store.url}/{place.name} cannot be read ({error})") from error
+    if array.shape != place.shape or array.dtype != np.dtype(place.part.dtype):
+        raise DamagedCacheError(
+            f"{place.store.url}/{place.name} holds {array.dtype} {array.shape} where the receipt and the manifest say "
+            f"{place.part.dtype} {place.shape}"
+        )
+    chunk = int(array.chunks[0])
+
+    def decode(number: int) -> np.ndarray:
+        try:
+            return np.asarray(array[number * chunk : (number + 1) * chunk])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DamagedCacheError(f"{place.store.url}/{place.name} cannot be read ({error})") from error
+
+    return ChunkRows(key, chunk, place.part, decode)
