@@ -25,3 +25,9 @@ class CacheWriteError(CacheError):
     """The cache could not be written (full disk, unwritable folder). Finished shards are untouched."""
 
     exit_code = 1
+
+
+class CacheUnreachableError(CacheError):
+    """The store of the cache does not answer, or refuses; what it holds is neither right nor wrong."""
+
+    exit_code = 1
