@@ -30,6 +30,7 @@ def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
 
 
 _Fraction = Annotated[float, Field(gt=0, le=1)]
+_Magnitude = Annotated[float, Field(ge=0, le=30)]
 _Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -63,7 +64,30 @@ class JitterSpec(BaseModel):
     saturation: float = Field(0.2, ge=0, le=1)
 
 
-OperationSpec = Annotated[CropSpec | FlipSpec | JitterSpec, Field(discriminator="op")]
+class RandAugmentSpec(BaseModel):
+    """`number` effects of RandAugment's list, of magnitudes drawn from the range `magnitude`."""
+
+    model_config = _STRICT
+
+    op: Literal["randaugment"]
+    number: int = Field(2, gt=0, le=8)
+    magnitude: Annotated[tuple[_Magnitude, _Magnitude], AfterValidator(_ordered)] = (9.0, 9.0)
+    fill: int = Field(128, ge=0, le=255)
+
+
+class ErasingSpec(BaseModel):
+    """With probability `p` a box of `scale` of the area and `ratio` height to width becomes the grey `fill`."""
+
+    model_config = _STRICT
+
+    op: Literal["erasing"]
+    p: float = Field(0.25, ge=0, le=1)
+    scale: Annotated[tuple[_Fraction, _Fraction], AfterValidator(_ordered)] = (0.02, 0.33)
+    ratio: Annotated[tuple[_Ratio, _Ratio], AfterValidator(_ordered)] = (0.3, 3.3)
+    fill: int = Field(128, ge=0, le=255)
+
+
+OperationSpec = Annotated[CropSpec | FlipSpec | JitterSpec | RandAugmentSpec | ErasingSpec, Field(discriminator="op")]
 
 
 class ViewsSpec(BaseModel):

@@ -22,9 +22,10 @@ _ALGORITHM = "philox4x32-10, xxh3-128, 1"
 
 @dataclass(frozen=True)
 class ViewPolicy:
-    """The views of every sample. Picklable; equal policies draw and replay equal views."""
+    """Views `first` to `first + count - 1` of every sample. Picklable; equal policies draw and replay equal views."""
 
     spec: ViewsSpec
+    first: int = 0
 
     @property
     def count(self) -> int:
@@ -61,14 +62,25 @@ class ViewPolicy:
     def fingerprint(self) -> Mapping[str, JSON]:
         """Everything that pixels depend on; `keep_pixels` is where they are kept and so no part of it."""
         settings: dict[str, JSON] = self.spec.model_dump(mode="json", exclude={"keep_pixels"})
-        return {**settings, "algorithm": _ALGORITHM}
+        part: dict[str, JSON] = {"first": self.first} if self.first else {}
+        return {**settings, "algorithm": _ALGORITHM, **part}
+
+    def range(self, first: int, count: int) -> "ViewPolicy":
+        """The policy of `count` views from `first` on, each as this policy draws it. Raises DataError beyond its own."""
+        if not (first >= self.first and count > 0 and first + count <= self.first + self.count):
+            raise DataError(
+                f"views {first} to {first + count - 1} were asked of a policy that draws views {self.first} to "
+                f"{self.first + self.count - 1}: set views.count to at least {first + count}"
+            )
+        return ViewPolicy(self.spec.model_copy(update={"count": count}), first)
 
     def draw(self, ids: Sequence[str]) -> np.ndarray:
-        """Parameters float64 (len(ids) * count, P): row r is sample r // count under view r % count."""
+        """Parameters float64 (len(ids) * count, P): row r is sample r // count under view first + r % count."""
         rows = np.empty((len(ids), self.count, len(self.identity)), dtype=np.float64)
-        rows[:, 0] = self.identity
-        if self.count > 1 and self.operations and len(ids):
-            rows[:, 1:] = self._drawn(ids).reshape(len(ids), self.count - 1, -1)
+        plain = 1 if self.first == 0 else 0
+        rows[:, :plain] = self.identity
+        if self.count > plain and self.operations and len(ids):
+            rows[:, plain:] = self._drawn(ids, plain).reshape(len(ids), self.count - plain, -1)
         return rows.reshape(len(ids) * self.count, len(self.identity))
 
     def replay(self, image: np.ndarray, parameters: np.ndarray) -> np.ndarray:
@@ -85,8 +97,8 @@ class ViewPolicy:
             image = operation.replay(image, own, self.size)
         return image
 
-    def _drawn(self, ids: Sequence[str]) -> np.ndarray:
-        numbers = streams(self.spec.seed, ids, range(1, self.count))
+    def _drawn(self, ids: Sequence[str], skipped: int) -> np.ndarray:
+        numbers = streams(self.spec.seed, ids, range(self.first + skipped, self.first + self.count))
         operations = enumerate(self.operations)
         drawn = [it.draw(numbers.uniforms(place, len(it.columns))) for place, it in operations]
         return np.concatenate(drawn, axis=1)

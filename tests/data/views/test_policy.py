@@ -39,6 +39,10 @@ operations = st.lists(
         st.fixed_dictionaries(
             {"op": st.just("jitter"), "brightness": unit(), "contrast": unit(), "saturation": unit()}
         ),
+        st.fixed_dictionaries(
+            {"op": st.just("randaugment"), "number": st.integers(1, 4), "magnitude": pair(st.floats(0, 30))}
+        ),
+        st.fixed_dictionaries({"op": st.just("erasing"), "p": st.floats(0, 1), "ratio": pair(st.floats(0.01, 100))}),
     ),
     max_size=4,
 )
@@ -103,6 +107,63 @@ def test_replayed_pixels_are_those_of_format_one(channels: int, height: int, wid
     replayed = [views.replay(image, row) for row in views.draw(["train/0001"])]
     digests = [hashlib.sha256(view.tobytes()).hexdigest()[:16] for view in replayed]
     assert digests == GOLDEN[channels, height, width]
+
+
+STRONG = [{"op": "randaugment", "number": 3, "magnitude": (5, 30)}, {"op": "erasing", "p": 1.0}]
+GOLDEN_STRONG = {
+    (1, 28, 28): "343f15e9f58b0c08",
+    (3, 37, 50): "0f5d73dcc518be48",
+}
+
+
+@pytest.mark.parametrize(("channels", "height", "width"), list(GOLDEN_STRONG))
+def test_pixels_of_strong_views_are_those_of_format_one(
+    channels: int, height: int, width: int, pattern: Callable
+) -> None:
+    views, image = policy(channels=channels, operations=STRONG, count=9), pattern(height, width, channels)
+    replayed = [views.replay(image, row) for row in views.draw(["train/0001", "train/0002"])]
+    assert (
+        hashlib.sha256(b"".join(view.tobytes() for view in replayed)).hexdigest()[:16]
+        == (GOLDEN_STRONG[channels, height, width])
+    )
+
+
+def test_every_effect_of_randaugment_is_drawn_equally_often_and_within_its_range() -> None:
+    views = policy(count=2, operations=[{"op": "randaugment", "number": 2, "magnitude": (0, 30)}])
+    drawn = views.draw([str(number) for number in range(14_000)])[1::2]
+    for effect, strength in ((drawn[:, 0], drawn[:, 1]), (drawn[:, 2], drawn[:, 3])):
+        assert np.bincount(effect.astype(int), minlength=14) == pytest.approx(1000, rel=0.15)
+        turned = strength[effect == 5]
+        assert np.abs(turned).max() <= 30 and turned.mean() == pytest.approx(0, abs=2) and np.abs(turned).mean() > 13
+        assert (strength[effect == 11] >= 0).all()
+
+
+def test_erasing_erases_as_often_and_as_much_as_the_policy_says(pattern: Callable) -> None:
+    views = policy(
+        count=2, size=64, operations=[{"op": "erasing", "p": 0.4, "scale": (0.1, 0.3), "ratio": (0.5, 2), "fill": 7}]
+    )
+    image = np.full((64, 64, 3), 200, np.uint8)
+    erased = [(views.replay(image, row) == 7).mean() for row in views.draw([str(n) for n in range(3000)])[1::2]]
+    assert np.mean(np.array(erased) > 0) == pytest.approx(0.4, abs=0.03)
+    assert np.mean([share for share in erased if share > 0]) == pytest.approx(0.2, abs=0.01)
+    assert (image == 200).all()
+
+
+@pytest.mark.parametrize(
+    ("operation", "wrong", "words"),
+    [
+        ({"op": "randaugment", "number": 1}, [14, 0, 128], "none of RandAugment's"),
+        ({"op": "randaugment", "number": 1}, [5, 31, 128], "none of RandAugment's"),
+        ({"op": "randaugment", "number": 1}, [0, float("nan"), 128], "none of RandAugment's"),
+        ({"op": "erasing"}, [0.5, 0, 0.6, 0.1, 0], "no box to erase"),
+        ({"op": "erasing"}, [0, 0, 0.6, 0.1, 256], "no box to erase"),
+    ],
+)
+def test_damaged_parameters_of_strong_views_are_refused(
+    operation: dict[str, object], wrong: list[float], words: str, pattern: Callable
+) -> None:
+    with pytest.raises(DataError, match=words):
+        policy(operations=[operation]).replay(pattern(28, 28), np.array(wrong))
 
 
 def test_drawn_parameters_are_those_of_format_one() -> None:
