@@ -2,11 +2,12 @@
 
 from .batch import CacheBatch
 from .cache import Cache
-from .codecs import SparseLogits
+from .codecs import SampledTargets, SparseLogits
 from .errors import CacheError, CacheWriteError, DamagedCacheError, SmallerCacheError, StaleCacheError
 from .format.manifest import Manifest
 from .format.row_index import RowIndex
 from .format.schema import SignalSchema
+from .grid.rectangle import Rectangle
 from .opening import create_cache, open_cache
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "CacheWriteError",
     "DamagedCacheError",
     "Manifest",
+    "Rectangle",
     "RowIndex",
+    "SampledTargets",
     "SignalSchema",
     "SmallerCacheError",
     "SparseLogits",

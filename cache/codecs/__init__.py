@@ -9,12 +9,13 @@ from .bf16 import BFloat16
 from .codec import Array, Codec, Decoded, Part
 from .dense import Dense
 from .int8 import Int8
+from .logits.build import build_pps, build_topk
+from .logits.sampled import SampledTargets
+from .logits.sparse import SparseLogits
 from .packed import Packed, element_shape
 from .packing import LENGTHS, Packing, read_packing
 from .pixels import Pixels
 from .ragged import Ragged
-from .sparse import SparseLogits
-from .topk import TopK
 from .u8sqrt import U8Sqrt
 
 __all__ = [
@@ -26,17 +27,12 @@ __all__ = [
     "Packing",
     "Part",
     "Ragged",
+    "SampledTargets",
     "SparseLogits",
     "build_codec",
     "pack_codec",
     "read_packing",
 ]
-
-
-def _topk(k: int | None = None, temperatures: tuple[float, ...] = (1.0, 2.0, 4.0)) -> Codec:
-    if not isinstance(k, int) or k < 1:
-        raise CacheError("codec topk needs k, the number of logits to keep, such as k: 16")
-    return TopK(k, tuple(float(t) for t in temperatures))
 
 
 def _u8affine(scale: str = "f32") -> Codec:
@@ -53,7 +49,8 @@ CODECS: dict[str, Callable[..., Codec]] = {
     "u8affine": _u8affine,
     "u8": Pixels,
     "u8sqrt": U8Sqrt,
-    "topk": _topk,
+    "topk": build_topk,
+    "pps": build_pps,
 }
 
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .logits.sampled import SampledTargets
+from .logits.sparse import SparseLogits
 from .ragged import Ragged
-from .sparse import SparseLogits
 
 Array = Any  # a numpy array or a torch tensor
-Decoded = Array | Ragged | SparseLogits
+Decoded = Array | Ragged | SparseLogits | SampledTargets
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from teachercache.cache import SparseLogits
-from teachercache.cache.codecs.topk import TopK
+from teachercache.cache.codecs.logits.topk import TopK
 from teachercache.stages.errors import StageError
 from teachercache.stages.student.losses import LOSSES, attention_kl, attention_mse, cosine, cross_entropy, kl, mse
 

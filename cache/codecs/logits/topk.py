@@ -6,38 +6,41 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from ..errors import CacheError
-from .codec import Array, Part
+from ...errors import CacheError
+from ..codec import Array, Part
+from .ids import ids_part, pack_ids, unpack_ids
+from .softmax import double, entropy, log_sum_exp
 from .sparse import SparseLogits
 
 
 @dataclass(frozen=True, slots=True)
 class TopK:
-    """Ids (16 bits up to 65,536 classes, else 32), shifted values in f16, and one float32 tail per temperature.
+    """Ids in 2, 3 or 4 bytes (ids.py), shifted values in f16, and one float32 tail per temperature.
 
     Without the tails a top-k row could not be tempered again. They are summed from the dropped logits themselves, not
-    by subtraction, so a tiny tail keeps its digits.
+    by subtraction, so a tiny tail keeps its digits. `entropy` says whether that of softmax(z) is kept too.
     """
 
     k: int
     temperatures: tuple[float, ...]
+    entropy: bool = False
     name: str = "topk"
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return {"k": self.k, "temperatures": list(self.temperatures)}
+        told = {"entropy": True} if self.entropy else {}
+        return {"k": self.k, "temperatures": list(self.temperatures), **told}
 
     def parts(self, shape: tuple[int, ...]) -> tuple[Part, ...]:
         if len(shape) != 1 or shape[0] < self.k:
             raise CacheError(
                 f"codec topk with k={self.k} needs rows of at least {self.k} logits, this signal is {shape}"
             )
-        ids = "uint16" if shape[0] <= 1 << 16 else "uint32"
-        kept = (self.k,)
         return (
-            Part("ids", ids, kept),
-            Part("values", "float16", kept),
+            ids_part(self.k, shape[0]),
+            Part("values", "float16", (self.k,)),
             Part("tails", "float32", (len(self.temperatures),)),
+            *([Part("entropy", "float16", ())] if self.entropy else []),
         )
 
     def encode(self, values: Array) -> dict[str, Array]:
@@ -47,15 +50,20 @@ class TopK:
         ranked = xp.take_along_axis(values, order, axis=-1)
         ranked = ranked - ranked[:, :1]
         tails = [_log_mass(xp, ranked[:, self.k :] / t) for t in self.temperatures]
-        ids = xp.astype(order[:, : self.k], xp.uint16 if values.shape[-1] <= 1 << 16 else xp.uint32)
-        kept = xp.astype(xp.clip(ranked[:, : self.k], -65504.0, 0.0), xp.float16)
-        return {"ids": ids, "values": kept, "tails": xp.stack(tails, axis=-1)}
+        kept = xp.clip(ranked[:, : self.k], -65504.0, 0.0)
+        return {
+            "ids": pack_ids(order[:, : self.k], values.shape[-1]),
+            "values": xp.astype(kept, xp.float16),
+            "tails": xp.stack(tails, axis=-1),
+            **({"entropy": xp.astype(entropy(double(values)), xp.float16)} if self.entropy else {}),
+        }
 
     def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> SparseLogits:
         xp = array_namespace(parts["values"])
         tails = {t: parts["tails"][:, i] for i, t in enumerate(self.temperatures)}
-        ids = xp.astype(parts["ids"], xp.int64)
-        return SparseLogits(ids, xp.astype(parts["values"], xp.float32), tails, shape[0])
+        told = xp.astype(parts["entropy"], xp.float32) if self.entropy else None
+        ids = unpack_ids(parts["ids"], shape[0])
+        return SparseLogits(ids, xp.astype(parts["values"], xp.float32), tails, shape[0], told)
 
     def error(self, values: Array, decoded: SparseLogits) -> dict[str, float]:
         xp = array_namespace(decoded.values)
@@ -72,5 +80,4 @@ def _log_mass(xp: Any, logits: Array) -> Array:
     """log(sum(exp(logits))) over the last axis, -inf where it is empty."""
     if logits.shape[-1] == 0:
         return xp.full_like(xp.sum(logits, axis=-1), -float("inf"))
-    top = xp.max(logits, axis=-1, keepdims=True)
-    return (top + xp.log(xp.sum(xp.exp(logits - top), axis=-1, keepdims=True)))[:, 0]
+    return log_sum_exp(logits)[:, 0]
