@@ -1,13 +1,15 @@
 """Codecs: one a file, found here by the word that the YAML and the manifest use."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import CacheError
-from .affine import U8Affine
+from .affine import build_u8affine
 from .bf16 import BFloat16
 from .codec import Array, Codec, Decoded, Part
 from .dense import Dense
+from .factored import Factored, build_factored
 from .int8 import Int8
 from .logits.build import build_pps, build_topk
 from .logits.sampled import SampledTargets
@@ -15,6 +17,7 @@ from .logits.sparse import SparseLogits
 from .packed import Packed, element_shape
 from .packing import LENGTHS, Packing, read_packing
 from .pixels import Pixels
+from .query_key import QueryKey
 from .ragged import Ragged
 from .u8sqrt import U8Sqrt
 
@@ -26,6 +29,7 @@ __all__ = [
     "Decoded",
     "Packing",
     "Part",
+    "QueryKey",
     "Ragged",
     "SampledTargets",
     "SparseLogits",
@@ -35,20 +39,15 @@ __all__ = [
 ]
 
 
-def _u8affine(scale: str = "f32") -> Codec:
-    if scale not in ("f32", "f16"):
-        raise CacheError(f"codec u8affine keeps its scale as f32 or f16, not {scale!r}")
-    return U8Affine("f32" if scale == "f32" else "f16")
-
-
 CODECS: dict[str, Callable[..., Codec]] = {
     "f32": lambda: Dense("f32"),
     "f16": lambda: Dense("f16"),
     "bf16": BFloat16,
     "int8": Int8,
-    "u8affine": _u8affine,
+    "u8affine": build_u8affine,
     "u8": Pixels,
     "u8sqrt": U8Sqrt,
+    "factored": build_factored,
     "topk": build_topk,
     "pps": build_pps,
 }
@@ -70,4 +69,6 @@ def pack_codec(codec: Codec, packing: Packing, shape: tuple[int, ...]) -> Codec:
     Raises CacheError when a row of this shape has no such axes.
     """
     element_shape(packing, shape)
+    if isinstance(codec, Factored):
+        return replace(codec, longest=shape[packing.axes[0]])
     return Packed(codec, packing, shape[packing.axes[0]])

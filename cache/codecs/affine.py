@@ -71,6 +71,13 @@ class U8Affine:
         return xp.where(inside, xp.astype(outwards, xp.float16), nearest)
 
 
+def build_u8affine(scale: str = "f32") -> U8Affine:
+    """The codec from its parameters. Raises CacheError for a scale that is neither f32 nor f16."""
+    if scale not in ("f32", "f16"):
+        raise CacheError(f"codec u8affine keeps its scale as f32 or f16, not {scale!r}")
+    return U8Affine("f32" if scale == "f32" else "f16")
+
+
 def _log_softmax(xp: Any, logits: Array) -> Array:
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))

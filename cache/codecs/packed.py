@@ -57,7 +57,8 @@ class Packed:
         xp = array_namespace(parts[LENGTHS])
         lengths = xp.astype(parts[LENGTHS], xp.int64)
         rest = element_shape(self.packing, shape)
-        elements = self.inner.decode({name: part for name, part in parts.items() if name != LENGTHS}, rest)
+        kept = {name: part for name, part in parts.items() if name != LENGTHS}
+        elements: Array = self.inner.decode(kept, rest)
         check_elements(lengths, elements.shape[0], self.packing, self.longest)
         places, real = _places(xp, lengths, self.packing, shape[self.packing.axes[0]])
         if elements.shape[0] == 0:

@@ -2,7 +2,8 @@
 
 A packed signal has a part `lengths` and its other parts are ragged: their rows follow one another in one long axis of
 *elements*. With one token axis an element is a token; with two it is a pair (query, key); a causal map keeps the pairs
-with key <= query alone. What is cut off must say nothing: a padded key and, in a causal map, a later key have probability 0.
+with key <= query alone. What is cut off must say nothing: a padded key and, in a causal map, a later key have
+probability 0.
 """
 
 from collections.abc import Mapping

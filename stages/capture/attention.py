@@ -1,4 +1,4 @@
-"""Attention probabilities at the price of the layers that are listened to; every other layer stays on SDPA.
+"""Attention, or its queries, keys and values, at the price of the layers that are listened to; all others stay on SDPA.
 
 transformers' fast attention returns no probabilities, and `output_attentions=True` then gives an empty tuple. So this
 file registers an attention function of its own under transformers' `AttentionInterface`. It holds no state: who listens
@@ -7,19 +7,29 @@ stands on the attention module itself, as long as the listening lasts. It refuse
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import StageError
+from .factors import raw_query_key, stacked
 
 IMPLEMENTATION = "teachercache"
-Ear = Callable[[nn.Module, Tensor], None]
 _EARS = "_teachercache_ears"
 _PREVIOUS = "_teachercache_previous_attention"
 _LOCK = Lock()
+Heard = Literal["attention", "qkv", "qk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ear:
+    """Who listens to a layer, and to what: its probabilities, the stacked (B, 3, heads, T, d), or a RawQueryKey."""
+
+    kind: Heard
+    hear: Callable[[nn.Module, Any], None]
 
 
 def attention_modules(model: nn.Module) -> list[nn.Module]:
@@ -41,7 +51,7 @@ def attention_modules(model: nn.Module) -> list[nn.Module]:
 
 
 def start_hearing(model: Any, modules: list[nn.Module], ear: Ear) -> None:
-    """Hand the probabilities of `modules` (parts of the transformers model `model`) to `ear` in every forward pass."""
+    """Hand what `ear` wants of `modules` (parts of the transformers model `model`) to it in every forward pass."""
     with _LOCK:
         _register()
         if model.config._attn_implementation != IMPLEMENTATION:
@@ -67,29 +77,48 @@ def hearing_attention(
 ) -> tuple[Tensor, Tensor | None]:
     """The function transformers calls for each layer; query (B, heads, T, d), key and value (B, key heads, S, d).
 
-    Returns the output (B, T, heads, d) and, where someone listens, the probabilities (B, heads, T, S) in float32.
+    Returns the output (B, T, heads, d) and, where someone listens to them, the probabilities (B, heads, T, S) in
+    float32.
     """
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
     ears: tuple[Ear, ...] = getattr(module, _EARS, ())
-    if not ears:
-        output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-        return output
+    _refuse_inexact(module, options, ears)
+    for ear in ears:
+        if ear.kind == "qkv":
+            ear.hear(module, stacked(module, query, key, value))
+        elif ear.kind == "qk":
+            causal = _is_causal(module, options)
+            ear.hear(module, raw_query_key(module, query, key, attention_mask, causal, options))
+    if not any(ear.kind == "attention" for ear in ears):
+        return _fast(module, query, key, value, attention_mask, options)
     probabilities = _probabilities(module, query, key, attention_mask, options)
     for ear in ears:
-        ear(module, probabilities)
+        if ear.kind == "attention":
+            ear.hear(module, probabilities)
     dropped = nn.functional.dropout(probabilities, options.get("dropout") or 0.0, training=module.training)
     value = _share_heads(value, query)
     return (dropped.to(value.dtype) @ value).transpose(1, 2).contiguous(), probabilities
+
+
+def _fast(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: dict[str, Any]
+) -> tuple[Tensor, None]:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, mask, **options)
+    return output
+
+
+def _refuse_inexact(module: nn.Module, options: dict[str, Any], ears: tuple[Ear, ...]) -> None:
+    """Where someone listens to attention that this version does not compute as the model does."""
+    for name in ("softcap", "s_aux", "cache"):
+        if ears and options.get(name) is not None:
+            raise StageError(f"attention of {type(module).__name__} uses {name}, which this version cannot listen to")
 
 
 def _probabilities(
     module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | None, options: dict[str, Any]
 ) -> Tensor:
     """softmax(Q K^T * scaling + mask + bias) in float32, (B, heads, T, S); Vaswani et al. 2017, equation 1."""
-    for name in ("softcap", "s_aux", "cache"):
-        if options.get(name) is not None:
-            raise StageError(f"attention of {type(module).__name__} uses {name}, which this version cannot listen to")
     scaling = options.get("scaling")
     scores: Tensor = (query @ _share_heads(key, query).transpose(-2, -1)).float()
     scores = scores * (query.shape[-1] ** -0.5 if scaling is None else scaling)

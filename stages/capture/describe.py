@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from ...cache.codecs import Ragged
 from ..errors import StageError
 from .attention import attention_modules
 from .listen import listen
@@ -17,7 +18,9 @@ def describe_points(model: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str,
     The model's mode, weights and statistics stay as they were.
     """
     with evaluating(model), torch.no_grad():
-        groups = (["logits"], ["embedding"], _hidden_points(model, inputs), _attention_points(model))
+        layers = range(len(attention_modules(model)))
+        attention = [[f"{kind}.{index}" for index in layers] for kind in ("attention", "qkv")]
+        groups = (["logits"], ["embedding"], _hidden_points(model, inputs), *attention)
         return {name: shape for points in groups for name, shape in _shapes(model, inputs, points).items()}
 
 
@@ -38,9 +41,14 @@ def _shapes(model: nn.Module, inputs: Mapping[str, Tensor], points: list[str]) -
     try:
         with listen(model, points) as heard:
             model(**inputs)
-            return {name: tuple(values.shape[1:]) for name, values in heard.collect().items()}
+            return {name: tuple(_padded(values).shape[1:]) for name, values in heard.collect().items()}
     except StageError:
         return {}
+
+
+def _padded(values: Tensor | Ragged) -> Tensor:
+    padded: Tensor = values.values if isinstance(values, Ragged) else values
+    return padded
 
 
 def _hidden_points(model: nn.Module, inputs: Mapping[str, Tensor]) -> list[str]:
@@ -48,7 +56,3 @@ def _hidden_points(model: nn.Module, inputs: Mapping[str, Tensor]) -> list[str]:
         return []
     states = getattr(model(**inputs, output_hidden_states=True), "hidden_states", None) or ()
     return [f"hidden.{index}" for index in range(len(states))]
-
-
-def _attention_points(model: nn.Module) -> list[str]:
-    return [f"attention.{index}" for index in range(len(attention_modules(model)))]

@@ -6,15 +6,23 @@ are those of the last forward pass of the calling thread; a point that was not h
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from threading import local
 from typing import Any
 
 from torch import Tensor, nn
 
+from ...cache.codecs import QueryKey, Ragged
 from ..errors import StageError
-from .attention import attention_modules, start_hearing, stop_hearing
+from .attention import Ear, Heard, attention_modules, start_hearing, stop_hearing
+from .factors import query_key
+from .forward import attention_mask, output_field, sample_count
 from .head import classifier_head, pooled_input
 from .points import Point, nearest, parse_point, point_range
+from .ragged import ragged
+from .reduction import token_axes
+
+_LAYERED: tuple[Heard, ...] = ("attention", "qkv", "qk")  # heard inside a layer's attention
 
 
 @contextmanager
@@ -44,9 +52,12 @@ class Listener:
         if self._hidden and not hasattr(model, "config"):
             raise StageError(f"hidden.N is heard in transformers models, and {type(model).__name__} is none")
 
-    def collect(self) -> dict[str, Tensor]:
-        """{point: values with a leading batch axis} of this thread's last forward pass; once per pass."""
-        heard: dict[str, Tensor] | None = self._thread.__dict__.pop("heard", None)
+    def collect(self) -> dict[str, Any]:
+        """{point: values with a leading batch axis} of this thread's last forward pass; once per pass.
+
+        Tensors; `Ragged` for what has tokens, where the model was called with an attention_mask; `QueryKey` for qk.N.
+        """
+        heard: dict[str, Any] | None = self._thread.__dict__.pop("heard", None)
         if heard is None:
             raise StageError("nothing was heard: the model was not run since the last collect()")
         return heard
@@ -60,15 +71,18 @@ class Listener:
             handles.append(self._head.register_forward_pre_hook(self._hear_head))
         for handle in handles:
             stack.callback(handle.remove)
-        if self._attention:
-            modules = list(dict.fromkeys(self._attention.values()))  # attention.11 and attention.-1 may be one module
-            start_hearing(self._model, modules, self._hear_attention)
-            stack.callback(stop_hearing, self._model, modules, self._hear_attention)
+        for kind in _LAYERED:
+            found = (self._attention[point.name] for point in self._points if point.kind == kind)
+            if modules := list(dict.fromkeys(found)):  # attention.11 and attention.-1 may be one module
+                ear = Ear(kind, partial(self._hear_attention, kind))
+                start_hearing(self._model, modules, ear)
+                stack.callback(stop_hearing, self._model, modules, ear)
 
     def _before(
         self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         self._thread.attention, self._thread.embedding = {}, None
+        self._thread.mask = attention_mask(self._model, args, kwargs)
         self._thread.__dict__.pop("heard", None)
         if self._hidden:
             kwargs = {**kwargs, "output_hidden_states": self._hidden_request()}
@@ -82,24 +96,27 @@ class Listener:
     def _hear_head(self, head: nn.Module, args: tuple[Any, ...]) -> None:
         self._thread.embedding = pooled_input(head, args[0])
 
-    def _hear_attention(self, module: nn.Module, probabilities: Tensor) -> None:
+    def _hear_attention(self, kind: Heard, module: nn.Module, values: Any) -> None:
         # A module that is not the model's own pass (another thread's, or called directly) has no dict to write into.
-        heard: dict[nn.Module, list[Tensor]] = self._thread.__dict__.setdefault("attention", {})
-        heard.setdefault(module, []).append(probabilities)
+        heard: dict[tuple[Heard, nn.Module], list[Any]] = self._thread.__dict__.setdefault("attention", {})
+        heard.setdefault((kind, module), []).append(values)
 
     def _after(self, _: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        attention, embedding = self._thread.__dict__.pop("attention"), self._thread.__dict__.pop("embedding")
-        heard = {}
+        state = self._thread.__dict__
+        attention, embedding, mask = state.pop("attention"), state.pop("embedding"), state.pop("mask")
+        heard: dict[str, Any] = {}
         for point in self._points:
             match point.kind:
                 case "logits":
-                    heard[point.name] = _field(self._model, output, "logits")
+                    heard[point.name] = _cut(point, output_field(self._model, output, "logits"), mask)
                 case "embedding":
                     heard[point.name] = self._pooled(embedding)
                 case "hidden":
-                    heard[point.name] = _hidden_state(self._model, output, point)
-                case "attention":
-                    heard[point.name] = self._attention_of(point, attention, output)
+                    heard[point.name] = _cut(point, _hidden_state(self._model, output, point), mask)
+                case "qk":
+                    heard[point.name] = self._query_key(point, attention, output, mask)
+                case _:
+                    heard[point.name] = _cut(point, self._attention_of(point, attention, output), mask)
         self._thread.heard = heard
 
     def _pooled(self, embedding: Tensor | None) -> Tensor:
@@ -109,21 +126,34 @@ class Listener:
             )
         return embedding
 
-    def _attention_of(self, point: Point, attention: Mapping[nn.Module, list[Tensor]], output: Any) -> Tensor:
-        heard = attention.get(self._attention[point.name], [])
-        rows = len(_field(self._model, output, "logits"))
-        if len(heard) != 1 or len(heard[0]) != rows:
-            shapes = ", ".join(str(tuple(values.shape)) for values in heard) or "nothing"
+    def _attention_of(self, point: Point, attention: Mapping[Any, list[Any]], output: Any) -> Any:
+        heard = attention.get((point.kind, self._attention[point.name]), [])
+        rows = sample_count(self._model, output)
+        sizes = [tuple((values.query if point.kind == "qk" else values).shape) for values in heard]
+        if len(sizes) != 1 or sizes[0][0] != rows:
+            shapes = ", ".join(map(str, sizes)) or "nothing"
             raise StageError(
                 f"{point.name} of {type(self._model).__name__} is not one attention per sample: "
                 f"for {rows} rows its layer gave {shapes}"
             )
         return heard[0]
 
+    def _query_key(
+        self, point: Point, attention: Mapping[Any, list[Any]], output: Any, mask: Tensor | None
+    ) -> QueryKey:
+        return query_key(point.name, self._attention_of(point, attention, output), mask)
+
+
+def _cut(point: Point, values: Tensor, mask: Tensor | None) -> Tensor | Ragged:
+    """Real tokens first, where the model was told which tokens are real; logits of whole sequences have no tokens."""
+    if mask is None or (point.kind == "logits" and values.ndim == 2):
+        return values
+    return ragged(values, mask, token_axes(point.kind, "none"))
+
 
 def _attention_layers(model: nn.Module, points: Iterable[Point]) -> dict[str, nn.Module]:
-    """The module of each attention point."""
-    wanted = [point for point in points if point.kind == "attention"]
+    """The module of each point that is heard inside a layer's attention."""
+    wanted = [point for point in points if point.kind in _LAYERED]
     modules = attention_modules(model) if wanted else []
     for point in wanted:
         if not modules:
@@ -136,7 +166,7 @@ def _attention_layers(model: nn.Module, points: Iterable[Point]) -> dict[str, nn
 
 
 def _hidden_state(model: nn.Module, output: Any, point: Point) -> Tensor:
-    states = _field(model, output, "hidden_states")
+    states = output_field(model, output, "hidden_states")
     _check_index(model, point, len(states))
     state = states[point.index]
     if not isinstance(state, Tensor):
@@ -149,13 +179,3 @@ def _check_index(model: nn.Module, point: Point, count: int) -> None:
         known = [f"{point.kind}.{index}" for index in range(count)]
         has = point_range(point.kind, count)
         raise StageError(f"{type(model).__name__} has no {point.name}{nearest(point.name, known)}; it has {has}")
-
-
-def _field(model: nn.Module, output: Any, name: str) -> Any:
-    """`output.name` or `output["name"]`; a bare tensor is the logits."""
-    if isinstance(output, Tensor) and name == "logits":
-        return output
-    value = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
-    if value is None or (isinstance(value, tuple) and not value):
-        raise StageError(f"{type(model).__name__} returns no {name}")
-    return value

@@ -5,8 +5,11 @@
 - `hidden.N`: `hidden_states[N]` exactly as transformers counts them: 0 is what enters the first layer (ViT: patches
   with positions; ResNet: the stem), -1 the last one, which for ViT comes before the final layer norm.
 - `attention.N`: the attention probabilities of layer N, (B, heads, T, T), before dropout.
+- `qkv.N`: queries, keys and values of layer N as they enter its attention, (B, 3, heads, T, d); queries not yet scaled.
+- `qk.N`: what `codec: factored` keeps of attention.N, a `QueryKey`; nothing else takes it.
 
-N may be negative. This file parses names and knows no model.
+N may be negative. Where the model is called with an attention_mask (B, T), all but logits without tokens and embeddings
+are heard as `Ragged`, real tokens first. This file parses names and knows no model.
 """
 
 import re
@@ -17,14 +20,14 @@ from typing import Literal, cast
 
 from ..errors import StageError
 
-Kind = Literal["logits", "embedding", "hidden", "attention"]
-_PATTERN = re.compile(r"(logits|embedding)|(hidden|attention)\.(-?\d+)")
-_FORMS = ("logits", "embedding", "hidden.-1", "attention.-1")
+Kind = Literal["logits", "embedding", "hidden", "attention", "qkv", "qk"]
+_PATTERN = re.compile(r"(logits|embedding)|(hidden|attention|qkv|qk)\.(-?\d+)")
+_FORMS = ("logits", "embedding", "hidden.-1", "attention.-1", "qkv.-1")
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One capture point. `index` is the layer of hidden and attention points, else 0."""
+    """One capture point. `index` is the layer of a layer's point, else 0."""
 
     name: str
     kind: Kind
@@ -35,7 +38,7 @@ def parse_point(name: str) -> Point:
     """The point that a name means. Raises StageError, with the nearest forms, for a name that means none."""
     match = _PATTERN.fullmatch(name)
     if match is None:
-        forms = "logits, embedding, hidden.N and attention.N (N counts layers and may be negative)"
+        forms = "logits, embedding, hidden.N, attention.N and qkv.N (N counts layers and may be negative)"
         raise StageError(f"there is no capture point {name!r}{nearest(name, _FORMS)}; points are {forms}")
     whole, layered, index = match.groups()
     return Point(name, cast(Kind, whole or layered), int(index or 0))

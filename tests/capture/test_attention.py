@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from teachercache.stages.capture.attention import hearing_attention
+from teachercache.stages.capture.attention import Ear, hearing_attention
 from teachercache.stages.errors import StageError
 
 
@@ -16,7 +16,7 @@ def _layer(**attributes: Any) -> tuple[nn.Module, list[torch.Tensor]]:
     """A module that looks like an attention layer, and what its ear has heard."""
     heard: list[torch.Tensor] = []
     layer = nn.Module().eval()
-    vars(layer).update(attributes, _teachercache_ears=(lambda _, values: heard.append(values),))
+    vars(layer).update(attributes, _teachercache_ears=(Ear("attention", lambda _, values: heard.append(values)),))
     return layer, heard
 
 

@@ -88,7 +88,7 @@ def test_two_heads_are_named_and_not_chosen_from(make: Make) -> None:
         ("attention.3", r"no attention.3.*attention.0 to attention.2"),
         ("attention.-4", "attention.0 to attention.2"),
         ("hidden.4", "hidden.0 to hidden.3"),
-        ("pooled", "points are logits, embedding, hidden.N and attention.N"),
+        ("pooled", "points are logits, embedding, hidden.N, attention.N and qkv.N"),
     ],
 )
 def test_an_unknown_point_names_what_there_is(make: Make, images: torch.Tensor, point: str, message: str) -> None:
