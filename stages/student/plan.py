@@ -4,12 +4,14 @@ Rows [0:labelled] of a batch come from the samples that keep their labels, the r
 its own endless sequence of shuffled epochs; nothing is dropped at an epoch's end.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from ...cache import Cache
+from ...cache.reading.epochs import Extents, windows_begun
 from ...cache.reading.order import ShuffledOrder, random_generator
 from ..errors import StageError
 from .spec import LabelledSpec, TrainSpec
@@ -39,12 +41,24 @@ class StepPlan:
 
     def step(self, step: int) -> StepRows:
         """The rows of batch `step`."""
-        size, labelled = self._train.batch_size, self._train.labelled
+        pool, labelled = np.sort(self._pool(step)), self._train.labelled
         if labelled is None or self._subset is None:
-            return StepRows(np.sort(self._pool(step * size, size)), size)
+            return StepRows(pool, self._train.batch_size)
         first = np.sort(self._labelled(step * labelled.per_batch, labelled.per_batch, self._subset))
-        rest = size - labelled.per_batch
-        return StepRows(np.concatenate([first, np.sort(self._pool(step * rest, rest))]), labelled.per_batch)
+        return StepRows(np.concatenate([first, pool]), labelled.per_batch)
+
+    def ahead(self, step: int, first: bool = False) -> list[Extents]:
+        """Runs of rows that will be needed soon (see `Epochs.ahead`); behind the last window lies the next epoch.
+
+        The labelled rows are not among them: they are few, and come again and again.
+        """
+        found, order = [], self._order
+        for epoch, start, stop in self._spans(step):
+            for window in windows_begun(order, epoch, start, stop, first):
+                beyond = window == order.windows
+                found.append(order.window_extents(epoch + beyond, 0 if beyond else window))
+            first = False
+        return found
 
     def partners(self, rows: np.ndarray) -> np.ndarray:
         """For each row the row of another sample, under the same view: one fixed cycle through all samples."""
@@ -58,14 +72,20 @@ class StepPlan:
         partner[order] = np.roll(order, -1)
         return partner
 
-    def _pool(self, position: int, count: int) -> np.ndarray:
-        pieces = []
+    def _pool(self, step: int) -> np.ndarray:
+        pieces = [self._order.epoch_rows(*span) for span in self._spans(step)]
+        return np.concatenate([np.zeros(0, np.int64), *pieces])
+
+    def _spans(self, step: int) -> Iterator[tuple[int, int, int]]:
+        """(epoch, first place, place behind the last) of the rows that a batch takes from the whole pool."""
+        labelled = self._train.labelled
+        count = self._train.batch_size - (labelled.per_batch if labelled else 0)
+        position = step * count
         while count > 0:
             epoch, start = divmod(position, self.rows)
             take = min(count, self.rows - start)
-            pieces.append(self._order.epoch_rows(epoch, start, start + take))
+            yield epoch, start, start + take
             position, count = position + take, count - take
-        return np.concatenate([np.zeros(0, np.int64), *pieces])
 
     def _labelled(self, position: int, count: int, rows: np.ndarray) -> np.ndarray:
         pieces = []

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ...cache import Cache, SignalSchema
+from ..cache_identity import PIXELS
 from ..errors import StageError
 from .batch import Batch, Target
 from .join import Join
@@ -42,7 +43,7 @@ class HostBatch:
 
 @dataclass(frozen=True, slots=True)
 class HostBatches(Dataset[HostBatch]):
-    """Item t is batch t; a pure function of t, so any worker may make it."""
+    """Item t is batch t; a pure function of t, so any worker may make it. Nothing was read before item `first`."""
 
     cache: Cache
     join: Join
@@ -50,8 +51,10 @@ class HostBatches(Dataset[HostBatch]):
     signals: Sequence[str]
     shuffled: bool
     hide_labels: bool
+    first: int = 0
 
     def __getitem__(self, step: int) -> HostBatch:
+        self._prefetch(step)
         chosen = self.plan.step(step)
         rows = chosen.rows
         labels = self.plan.labels[rows // self.cache.manifest.views]
@@ -68,6 +71,11 @@ class HostBatches(Dataset[HostBatch]):
             self._read(partners) if self.shuffled else {},
         )
 
+    def _prefetch(self, step: int) -> None:
+        pixels = [PIXELS] if PIXELS in self.cache.manifest.signals else []
+        for starts, stops in self.plan.ahead(step, step == self.first):
+            self.cache.prefetch([*self.signals, *pixels], starts, stops)
+
     def _read(self, rows: np.ndarray) -> Parts:
         read = {name: self.cache.encoded(name, rows) for name in self.signals}
         return {name: {part: torch.from_numpy(x) for part, x in parts.items()} for name, parts in read.items()}
@@ -82,7 +90,7 @@ class Stream:
     def __init__(
         self, cache: Cache, join: Join, train: TrainSpec, signals: Sequence[str], device: torch.device, shuffled: bool
     ) -> None:
-        cache.require_complete()
+        cache.require_complete(signals)
         self._cache, self._train, self._device = cache, train, device
         self.plan = StepPlan(cache, train)
         self.signals: Mapping[str, SignalSchema] = cache.manifest.signals
@@ -105,12 +113,12 @@ class Stream:
             yield self._to_device(host)
 
     def _prepared(self, start: int, stop: int) -> Iterator[HostBatch]:
-        workers = self._train.workers
+        workers, host = self._train.workers, replace(self._host, first=start)
         if workers == 0:
-            return _ahead(self._host, start, stop)
+            return _ahead(host, start, stop)
         pin = self._device.type == "cuda"
         loader = DataLoader(
-            self._host, None, sampler=range(start, stop), num_workers=workers, collate_fn=_same, pin_memory=pin
+            host, None, sampler=range(start, stop), num_workers=workers, collate_fn=_same, pin_memory=pin
         )
         return iter(loader)
 

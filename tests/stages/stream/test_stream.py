@@ -152,3 +152,37 @@ def test_an_error_while_joining_reaches_the_trainer(make_job: MakeJob, images: P
     (images / "train-2.tar").write_bytes((images / "train-0.tar").read_bytes())
     with pytest.raises(StageError, match="train-2"):
         list(make_stream(cache, join).batches(0, 20))
+
+
+def test_every_window_is_asked_for_before_its_rows_are_read(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, join = open_join(make_job(keep_pixels=True))
+    for start, changes in ((0, {}), (13, {}), (5, {"labelled": {"count": 4, "per_batch": 3}})):
+        stream = make_stream(cache, join, **changes)
+        asked = note_prefetches(cache, monkeypatch)
+        pools = []
+        for batch in stream.batches(start, start + 20):  # several epochs of 30 rows
+            rows = stream.plan.step(batch.step).rows
+            pools.append(rows if not changes else rows[batch.labelled :])
+        assert all(set(signals) == {"logits", "top", "pixels"} for signals, _ in asked)
+        known = np.concatenate([rows for _, rows in asked])
+        assert np.all(np.isin(np.concatenate(pools), known))
+        assert len(known) < 2 * 30 + sum(map(len, pools))
+
+
+def note_prefetches(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, np.ndarray]]:
+    """What is prefetched from now on: signals and rows."""
+    asked: list[tuple[Any, np.ndarray]] = []
+
+    def note(signals: Any, starts: np.ndarray, stops: np.ndarray) -> None:
+        asked.append((signals, np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)])))
+
+    monkeypatch.setattr(cache, "prefetch", note)
+    return asked
+
+
+def test_a_plan_asks_for_each_window_of_each_epoch_once(make_job: MakeJob) -> None:
+    cache, _ = open_join(make_job())
+    plan = StepPlan(cache, train_spec(batch_size=7, window=1))
+    steps = 30 * 7 // 7  # seven epochs
+    starts = [tuple(runs[0].tolist()) for step in range(steps) for runs in plan.ahead(step, step == 0)]
+    assert len(starts) == 7 * 5 + 1  # blocks of 8 rows: 2, 1 and 2 of the shards; and the first of the epoch to come
