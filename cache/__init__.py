@@ -2,7 +2,7 @@
 
 from .batch import CacheBatch
 from .cache import Cache
-from .codecs import SampledTargets, SparseLogits
+from .codecs import HeadLogits, SampledTargets, SparseLogits
 from .errors import CacheError, CacheWriteError, DamagedCacheError, SmallerCacheError, StaleCacheError
 from .format.manifest import Manifest
 from .format.row_index import RowIndex
@@ -16,6 +16,7 @@ __all__ = [
     "CacheError",
     "CacheWriteError",
     "DamagedCacheError",
+    "HeadLogits",
     "Manifest",
     "Rectangle",
     "RowIndex",

@@ -135,8 +135,8 @@ class Cache:
             raise CacheError(f"{self.url} has extensions, and each member is written by itself")
         return self.members[0].writer(shard)
 
-    def require_complete(self) -> None:
-        """Raise CacheError naming the shards that are missing."""
+    def require_complete(self, signals: Sequence[str] = ()) -> None:
+        """Raise CacheError naming the shards that are missing, or those that lack one of `signals` under some view."""
         missing = self.missing()
         if missing:
             some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
@@ -144,6 +144,10 @@ class Cache:
                 f"{self.url}: {len(missing)} of {len(self.manifest.shards)} shards are missing ({some}); "
                 "run `teachercache cache build` with the same configuration to finish it"
             )
+        for signal in signals:
+            places, _ = self._rows_of(signal)
+            if places is not None and np.any(places.table < 0):
+                raise self._without(signal, int(places.table.min(axis=1).argmin()))
 
     def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers of the whole cache (n,) -> (number of the shard, row in the shard), each (n,) int64."""
@@ -170,10 +174,7 @@ class Cache:
         if places is not None:
             number, (shard, row) = shard, places.find(shard, row)
             if len(shard) and shard.min() < 0:
-                raise CacheError(
-                    f"{self.url} has no {signal} of shard {self.shards[number[shard.argmin()]]} under some views; "
-                    "`teachercache cache extend` computes it"
-                )
+                raise self._without(signal, int(number[shard.argmin()]))
         return rows_of.read(shard, row, out)
 
     def _encoded_of_shard(self, number: int, signal: str, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -258,6 +259,12 @@ class Cache:
             labels.append(index.labels[chosen])
         back = np.argsort(np.argsort(shard, kind="stable"), kind="stable")
         return np.concatenate(ids)[back], np.concatenate(views)[back], np.concatenate(labels)[back]
+
+    def _without(self, signal: str, shard: int) -> CacheError:
+        return CacheError(
+            f"{self.url} has no {signal} of shard {self.shards[shard]} under some views; `teachercache cache extend` "
+            "with a configuration that names it computes it"
+        )
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -1,19 +1,22 @@
 """Opens and creates caches: finds the members, holds them against what is asked for, and joins them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from .cache import Cache
+from .errors import CacheWriteError
 from .format.constants import publish_constants
 from .format.fingerprint import check_fingerprint
-from .format.manifest import Manifest, publish_manifest, read_manifest
+from .format.manifest import MANIFEST_FILE, Manifest, publish_manifest, read_manifest
 from .format.zarr_metadata import group_json
 from .grid.asked import Asked, fitting_members, require_all
 from .grid.extension import extension_folder, extension_names, read_extension
 from .grid.member import Member
+from .reading.receipt_listing import write_table
 from .storage.address import open_store
 
 
@@ -44,6 +47,22 @@ def open_members(path: str | Path, extensions: bool = True) -> list[Member]:
     base = Member("", store, read_manifest(store))
     names = extension_names(store) if extensions else ()
     return [base, *(Member(it, store.below(extension_folder(it)), read_extension(store, it)) for it in names)]
+
+
+def cache_exists(path: str | Path) -> bool:
+    """Whether there is a cache at a path, finished or not."""
+    try:
+        open_store(path).read(MANIFEST_FILE)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def note_receipts(path: str | Path) -> None:
+    """Write the table of receipts of one directory, for those who open it next; without it they read the receipts."""
+    store = open_store(path)
+    with suppress(CacheWriteError):
+        write_table(store, read_manifest(store))
 
 
 def create_cache(path: str | Path, manifest: Manifest, constants: Mapping[str, np.ndarray] | None = None) -> Cache:

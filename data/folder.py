@@ -96,6 +96,15 @@ class FolderSource:
     def shards(self) -> Sequence[str]:
         return tuple(f"part-{start // self.shard_size:05d}" for start in range(0, len(self.images), self.shard_size))
 
+    def restricted(self, shards: Sequence[str]) -> "FolderSource":
+        if set(shards) != set(self.shards()):
+            raise DataError(
+                "source: a folder's images are cut into shards in one mixed order, so with other images every shard is "
+                "another one, and some of them are no source. Write them as tar shards (source.kind: webdataset) to "
+                "add shards later"
+            )
+        return self
+
     def open(self, shard: str) -> FolderShard:
         names = self.shards()
         if shard not in names:

@@ -58,6 +58,11 @@ class Source(Protocol):
         """Shard names: unique (whatever the case), safe as folder names, in the source's order."""
         ...
 
+    def restricted(self, shards: Sequence[str]) -> "Source":
+        """The source of these shards alone, in its own order. Raises DataError for a shard it does not have, and
+        where a part of it is no source by itself."""
+        ...
+
     def open(self, shard: str) -> Shard:
         """Raises DataError when the shard is unknown, damaged, or holds what cannot be a sample."""
         ...

@@ -6,7 +6,7 @@ It refuses remote addresses and compressed shards: phase two reads samples at ra
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,21 @@ class TarSource:
     def shards(self) -> Sequence[str]:
         return tuple(self.files)
 
-    def open(self, shard: str) -> TarShard:
+    def restricted(self, shards: Sequence[str]) -> "TarSource":
+        for shard in shards:
+            self._check(shard)
+        chosen = set(shards)
+        files = {name: file for name, file in self.files.items() if name in chosen}
+        return replace(self, files=files, sizes={name: self.sizes[name] for name in files})
+
+    def _check(self, shard: str) -> None:
         if shard not in self.files:
             raise DataError(
                 f"the source has no shard {shard!r}; it has {len(self.files)}, from {next(iter(self.files))!r} on"
             )
+
+    def open(self, shard: str) -> TarShard:
+        self._check(shard)
         return TarShard(shard, self.files[shard], self.fields)
 
     def read(self, shard: str) -> Iterator[Sample]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..data import ViewPolicy, open_source
+from ..stages.teacher.extension import member_jobs
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import BuildSummary, build_cache
 from .config import Config
@@ -28,22 +29,31 @@ def cache_job(config: Config, held_out: bool) -> CacheJob:
 def build_caches(
     config: Config, stop: Callable[[], bool], only: Callable[[str], bool] = lambda shard: True
 ) -> list[BuildSummary]:
-    """Build what is missing of both caches; `only` picks shards of the training cache."""
+    """Build what is missing of both caches and their extensions; `only` picks shards of the training cache.
+
+    Raises SmallerCacheError when one of them would have to be extended.
+    """
     jobs = [cache_job(config, held_out) for held_out in (False, True)]
     check_splits(jobs[0].source, jobs[1].source)
-    return [_build(jobs[0], "teacher", stop, only), _build(jobs[1], "teacher, held-out", stop, lambda shard: True)]
+    train, held_out = (member_jobs(job) for job in jobs)
+    return [build_member(job, "teacher", stop, only) for job in train] + [
+        build_member(job, "teacher, held-out", stop) for job in held_out
+    ]
 
 
-def _build(job: CacheJob, title: str, stop: Callable[[], bool], only: Callable[[str], bool]) -> BuildSummary:
+def build_member(
+    job: CacheJob, title: str, stop: Callable[[], bool], only: Callable[[str], bool] = lambda shard: True
+) -> BuildSummary:
+    """Build what is missing of one directory of a cache, and say what was done."""
     with progress_bar(title, "rows") as bar:
         summary = build_cache(job, bar.update, stop, only)
     if summary.shards:
         rate = summary.rows / summary.seconds
         console.print(
-            f"[green]cache[/green] {job.root}: {summary.shards} shards, {summary.rows:,} rows in "
+            f"[green]cache[/green] {job.address}: {summary.shards} shards, {summary.rows:,} rows in "
             f"{summary.seconds:.1f} s ({rate:,.0f} rows/s, {summary.waited:.1f} s waiting for data)",
             soft_wrap=True,
         )
     else:
-        console.print(f"[green]cache[/green] {job.root}: complete, {summary.standing} shards")
+        console.print(f"[green]cache[/green] {job.address}: complete, {summary.standing} shards")
     return summary

@@ -1,12 +1,11 @@
 """From the configuration to what the stages take: sources, cache jobs, streams."""
 
-from pathlib import Path
-
 from ..cache import Cache, open_cache
 from ..cache.spec import SignalSpec
+from ..cache.storage.address import Address
 from ..data import Source, ViewPolicy, open_source
 from ..data.spec import SourceSpec, ViewsSpec
-from ..stages.cache_identity import cache_fingerprint
+from ..stages.asked_cache import AskedCache
 from ..stages.errors import StageError
 from ..stages.student.join import Join
 from .config import Config
@@ -40,7 +39,7 @@ def open_joined(config: Config, held_out: bool = False) -> tuple[Cache, Join]:
     views = held_out_views(config.views) if held_out else config.views
     signals = held_out_signals(config) if held_out else dict(config.cache.signals)
     source, policy = open_source(spec), ViewPolicy(views)
-    asked = cache_fingerprint(source, policy, views.keep_pixels, signals, config.cache.block)
+    asked = AskedCache(source, policy, views.keep_pixels, signals, config.cache.block)
     cache = open_cache(config.held_out_path if held_out else config.cache_path, asked)
     cache.require_complete()
     return cache, Join(cache, source, policy)
@@ -51,6 +50,6 @@ def source_of(spec: SourceSpec) -> Source:
     return open_source(spec)
 
 
-def cache_root(config: Config, held_out: bool) -> Path:
+def cache_root(config: Config, held_out: bool) -> Address:
     """Where the training or the held-out cache is."""
     return config.held_out_path if held_out else config.cache_path

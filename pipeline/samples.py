@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import Sample, Shard, Source
+from ..data import DataError, Sample, Shard, Source
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,12 @@ class FewSamples:
     def shards(self) -> Sequence[str]:
         """The first shard's name alone."""
         return list(self.whole.shards())[:1]
+
+    def restricted(self, shards: Sequence[str]) -> "FewSamples":
+        """Itself: it is one shard."""
+        if list(shards) != list(self.shards()):
+            raise DataError(f"a look at a few samples has the shard {self.shards()[0]} alone")
+        return self
 
     def open(self, shard: str) -> "FewOfShard":
         """A piece of that shard."""

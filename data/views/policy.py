@@ -66,7 +66,7 @@ class ViewPolicy:
         return {**settings, "algorithm": _ALGORITHM, **part}
 
     def range(self, first: int, count: int) -> "ViewPolicy":
-        """The policy of `count` views from `first` on, each as this policy draws it. Raises DataError beyond its own."""
+        """The policy of `count` views from `first` on, each drawn as here. Raises DataError for views it has not."""
         if not (first >= self.first and count > 0 and first + count <= self.first + self.count):
             raise DataError(
                 f"views {first} to {first + count - 1} were asked of a policy that draws views {self.first} to "

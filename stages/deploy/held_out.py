@@ -34,7 +34,7 @@ class HeldOut:
     """
 
     def __init__(self, cache: Cache, join: Join, signal: str = "logits") -> None:
-        cache.require_complete()
+        cache.require_complete((signal,))
         self._cache, self._join, self._signal, self._codec = cache, join, signal, cache.codec(signal)
         self._shape = cache.manifest.signals[signal].shape
         if len(self._shape) != 1:

@@ -1,6 +1,6 @@
 """What makes a trial the same trial: its folder is only ever continued by the settings that began it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from ..errors import StageError
 from ..versions import library_versions
 from .durable_files import read_json, write_errors, write_json
 from .spec import TrainSpec
-from .trial import Trial
+from .trial import Trial, needed_signals
 
 _DOCUMENT = "trial.json"
 _STREAM = ("steps", "batch_size", "labelled", "window", "shuffle_seed")  # the settings of a batch and of its number
@@ -16,13 +16,14 @@ _ABSENT = "nothing"
 
 
 def trial_identity(trial: Trial, train: TrainSpec, cache_fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    """All that a trial's numbers depend on. How often it logs, and where it runs, is not among it."""
+    """All that a trial's numbers depend on. How often it logs, where it runs, and signals that it does not read are not
+    among it."""
     return {
         "student": trial.student.model_dump(mode="json", exclude={"control"}),
         "arm": trial.arm,
         "seed": trial.seed,
         "train": train.model_dump(mode="json", include=set(_STREAM)),
-        "cache": dict(cache_fingerprint),
+        "cache": _with_signals(cache_fingerprint, needed_signals([trial])),
     }
 
 
@@ -37,6 +38,9 @@ def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     if found is None:
         write_json(folder / _DOCUMENT, {"format": 1, **identity, "versions": library_versions()})
         return
+    read = identity["cache"].get("signals", {})
+    if "signals" in found.get("cache", {}):  # what was noted of other signals says nothing about this trial
+        found = {**found, "cache": _with_signals(found["cache"], read)}
     lines = [line for key in identity for line in _differences(found.get(key, _ABSENT), identity[key], key)]
     if lines:
         listing = "\n  ".join(lines)
@@ -44,6 +48,12 @@ def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
             f"{folder} was trained with other settings:\n  {listing}\n"
             f"Choose another `output`, undo the change, or delete that folder to train it anew."
         )
+
+
+def _with_signals(fingerprint: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The fingerprint of a cache that keeps those signals alone."""
+    signals = {name: signal for name, signal in fingerprint.get("signals", {}).items() if name in names}
+    return {**fingerprint, "signals": signals}
 
 
 def _differences(found: Any, asked: Any, path: str) -> list[str]:

@@ -72,6 +72,6 @@ class Join:
                 f"shard {name}, sample {first}: the source does not hold the samples that {self._cache.url} was built "
                 "from; restore the source, or build the cache again"
             )
-        if self._cache.receipts[name].source.get("xxh3") not in (None, opened.checksum()):
+        if self._cache.source_hash(name) not in ("", opened.checksum()):
             raise StageError(f"shard {name}: the source's bytes have changed since {self._cache.url} was built from it")
         return opened

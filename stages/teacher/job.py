@@ -1,17 +1,21 @@
 """What one run of phase one is asked to do, and the fingerprint of its answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ...cache import Rectangle
 from ...cache.codecs import build_codec
 from ...cache.format.schema import SignalSchema
+from ...cache.grid.extension import extension_folder
 from ...cache.spec import SignalSpec
+from ...cache.storage.address import Address, open_store
 from ...data import Source, ViewPolicy
+from ..asked_cache import AskedCache
 from ..cache_identity import PIXELS, cache_fingerprint, codec_parameters
 from ..errors import StageError
 from .spec import TeacherSpec
@@ -20,15 +24,41 @@ from .weights import teacher_fingerprint, teacher_folder
 
 @dataclass(frozen=True)
 class CacheJob:
-    """A source, its views, a teacher, the signals to keep, and where."""
+    """A source, its views, a teacher, the signals to keep, and where: in the cache at `root`, or in the extension of it
+    that `extension` names."""
 
-    root: Path
+    root: Address
     source: Source
     policy: ViewPolicy
     keep_pixels: bool
     teacher: TeacherSpec
     signals: Mapping[str, SignalSpec]
     block: int
+    extension: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where this job's own manifest and shards are."""
+        store = open_store(self.root)
+        return (store.below(extension_folder(self.extension)) if self.extension else store).url
+
+    @cached_property
+    def asked(self) -> AskedCache:
+        """What the whole cache must be."""
+        return AskedCache(self.source, self.policy, self.keep_pixels, self.signals, self.block, self.teacher_identity)
+
+    def restricted(self, part: Rectangle, extension: str) -> "CacheJob":
+        """The job of one part of the cache, in the extension of that name ("" for the base)."""
+        job = replace(
+            self,
+            source=self.source.restricted(part.shards),
+            policy=self.policy.range(part.first, part.count),
+            signals={name: spec for name, spec in self.signals.items() if name in part.signals},
+            keep_pixels=PIXELS in part.signals,
+            extension=extension,
+        )
+        job.__dict__["teacher_identity"] = self.teacher_identity  # its files are hashed once
+        return job
 
     @cached_property
     def folder(self) -> Path:
@@ -36,10 +66,15 @@ class CacheJob:
         return teacher_folder(self.teacher)
 
     @cached_property
+    def teacher_identity(self) -> dict[str, Any]:
+        """The teacher's part of the fingerprint; hashes its files, loads nothing."""
+        return teacher_fingerprint(self.teacher, self.folder)
+
+    @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """Decides whether a cache is the one this job makes; hashes the teacher's files, loads nothing."""
+        """Decides whether a cache is the one this job makes."""
         return {
-            "teacher": teacher_fingerprint(self.teacher, self.folder),
+            "teacher": self.teacher_identity,
             **cache_fingerprint(self.source, self.policy, self.keep_pixels, self.signals, self.block),
         }
 

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from ...cache import Cache, CacheError, Manifest, create_cache, open_cache
-from ...cache.format.manifest import MANIFEST_FILE
 from ...cache.format.schema import check_name
+from ...cache.grid.extension import publish_extension
+from ...cache.opening import cache_exists, note_receipts
+from ...cache.storage.address import open_store
 from ...data import check_ids
 from ..device import pick_device
 from ..errors import Interrupted, StageError
@@ -64,14 +66,31 @@ def build_cache(
     batches = prepared_batches(pieces, job.teacher.workers, pin=device.type == "cuda")
     run = _Run(job, device, progress, stop, total)
     run.over(batches)
+    note_receipts(job.address)
     return BuildSummary(len(missing), total, standing, perf_counter() - started, run.waited)
 
 
 def _missing(job: CacheJob) -> list[str]:
     """Shards without a receipt, in source order. Raises StaleCacheError when the cache is another job's."""
-    if not (job.root / MANIFEST_FILE).exists():
+    if not cache_exists(job.address):
         return list(job.source.shards())
-    return list(open_cache(job.root, job.fingerprint).missing())
+    cache = _standing(job)
+    missing = list(cache.missing())
+    unnamed = [name for name in cache.manifest.signals if name not in job.asked.rectangle.signals]
+    if missing and unnamed:
+        raise StageError(
+            f"cache.signals: {job.address} keeps {unnamed[0]} as well, and its {len(missing)} missing shards need it; "
+            "name every signal of the cache, as it was named when the cache was begun"
+        )
+    return missing
+
+
+def _standing(job: CacheJob) -> Cache:
+    """The directory of this job, which is there; from now on it is a part of its cache, if it was none yet."""
+    cache = open_cache(job.address, job.fingerprint, extensions=False)
+    if job.extension:
+        publish_extension(open_store(job.root), job.extension)
+    return cache
 
 
 def _pieces(job: CacheJob, shards: list[str]) -> PreparedPieces:
@@ -102,9 +121,8 @@ class _Run:
 
     def _cache(self, teacher: ImageClassifier, first: PreparedBatch) -> Cache:
         """Open or create the cache that fits what the teacher says."""
-        root = self.job.root
-        if (root / MANIFEST_FILE).exists():
-            return open_cache(root, self.job.fingerprint)
+        if cache_exists(self.job.address):
+            return _standing(self.job)
         if not first.rows:
             raise StageError(f"the first shard, {first.shard}, holds no sample: remove it, or put samples into it")
         heard = self._hear(teacher, first)
@@ -115,7 +133,8 @@ class _Run:
             raise StageError(f"cache.signals: {error}") from error
         errors = measure_errors(heard, schemas)
         schemas = {name: replace(schema, error=errors.get(name, {})) for name, schema in schemas.items()}
-        return create_cache(root, self._manifest(schemas, teacher))
+        create_cache(self.job.address, self._manifest(schemas, teacher))
+        return _standing(self.job)
 
     def _manifest(self, schemas: Mapping[str, Any], teacher: ImageClassifier) -> Manifest:
         job = self.job
@@ -125,6 +144,7 @@ class _Run:
             shards=tuple(job.source.shards()),
             views=job.policy.count,
             block=job.block,
+            first_view=job.policy.first,
             parameters=tuple(job.policy.parameters),
             classes=job.source.classes or teacher.classes(),
             teacher={"model": job.teacher.model, "revision": job.teacher.revision, **teacher.facts()},
@@ -164,6 +184,8 @@ class _Run:
         sink.put(encoded, facts)
 
     def _hear(self, teacher: ImageClassifier, prepared: PreparedBatch) -> dict[str, torch.Tensor]:
+        if not self.job.signals:
+            return {}  # only the views' pixels are missing
         inputs = {name: value.to(self.device, non_blocking=True) for name, value in prepared.inputs.items()}
         return teacher(inputs)
 

@@ -95,8 +95,8 @@ class _OpenShard:
     def _seal(self, shard: str, facts: Mapping[str, Any]) -> None:
         assert self._writer is not None
         ids, labels, parameters = (np.concatenate(column) for column in zip(*self._batches, strict=True))
-        views = self._cache.manifest.views
-        numbers = np.tile(np.arange(views, dtype=np.uint16), len(ids))
+        views, first = self._cache.manifest.views, self._cache.manifest.first_view
+        numbers = np.tile(np.arange(first, first + views, dtype=np.uint16), len(ids))
         rows = RowIndex(np.repeat(ids, views), numbers, np.repeat(labels, views), parameters)
         cost = {"teacher_seconds": self._seconds, **facts.get("cost", {})}
         source = {"xxh3": self._source.open(shard).checksum()}
