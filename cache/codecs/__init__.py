@@ -11,7 +11,8 @@ from .codec import Array, Codec, Decoded, Part
 from .dense import Dense
 from .factored import Factored, build_factored
 from .int8 import Int8
-from .logits.build import build_pps, build_topk
+from .logits.build import build_head, build_pps, build_sampling, build_topk
+from .logits.head_logits import HeadLogits
 from .logits.sampled import SampledTargets
 from .logits.sparse import SparseLogits
 from .packed import Packed, element_shape
@@ -27,6 +28,7 @@ __all__ = [
     "Array",
     "Codec",
     "Decoded",
+    "HeadLogits",
     "Packing",
     "Part",
     "QueryKey",
@@ -50,6 +52,8 @@ CODECS: dict[str, Callable[..., Codec]] = {
     "factored": build_factored,
     "topk": build_topk,
     "pps": build_pps,
+    "sampling": build_sampling,
+    "head": build_head,
 }
 
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .logits.head_logits import HeadLogits
 from .logits.sampled import SampledTargets
 from .logits.sparse import SparseLogits
 from .ragged import Ragged
 
 Array = Any  # a numpy array or a torch tensor
-Decoded = Array | Ragged | SparseLogits | SampledTargets
+Decoded = Array | Ragged | SparseLogits | SampledTargets | HeadLogits
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,19 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from ...errors import CacheError
+import numpy as np
+
+from ...errors import CacheError, DamagedCacheError
 from ..codec import Codec
+from ..dense import Dense
+from ..int8 import Int8
+from .head import Head
 from .pps import PPS
+from .sampling import RandomSampling
 from .topk import TopK
 
 _TEMPERATURES = (1.0, 2.0, 4.0)
+_MOST_DRAWS = 255  # a count is one byte
 
 
 def build_topk(k: int | None = None, temperatures: Sequence[float] = _TEMPERATURES, entropy: bool = False) -> Codec:
@@ -25,9 +32,44 @@ def build_pps(
     return PPS(_count("pps", "k", k, 2), _positive("pps", temperatures), drawn)
 
 
-def _count(codec: str, name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise CacheError(f"codec {codec} needs {name}, a number of at least {least}, such as {name}: 16; not {value!r}")
+def build_sampling(draws: int | None = None, sample_temperature: float = 1.0) -> Codec:
+    """Classes drawn with replacement, at most 255 of a row."""
+    return RandomSampling(
+        _count("sampling", "draws", draws, 1, _MOST_DRAWS), _positive("sampling", [sample_temperature])[0]
+    )
+
+
+def build_head(
+    hidden: str = "f16",
+    classes: int | None = None,
+    weight: np.ndarray | None = None,
+    bias: np.ndarray | None = None,
+) -> Codec:
+    """The input of the head; weight and bias are constants of the cache."""
+    if hidden not in ("f16", "int8"):
+        raise CacheError(f"codec head keeps the head's input as f16 or int8, not {hidden!r}")
+    if classes is not None:
+        _count("head", "classes", classes, 1)
+    if weight is not None and bias is not None:
+        _check_head(weight, bias, classes)
+    return (
+        Head("f16", Dense("f16"), classes, weight, bias)
+        if hidden == "f16"
+        else Head("int8", Int8(), classes, weight, bias)
+    )
+
+
+def _check_head(weight: np.ndarray, bias: np.ndarray, classes: int | None) -> None:
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or (classes is not None and classes != len(bias)):
+        raise DamagedCacheError(
+            f"the head of {classes} classes that the cache keeps has weights {weight.shape} and biases {bias.shape}"
+        )
+
+
+def _count(codec: str, name: str, value: Any, least: int, most: int = 1 << 31) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        bounds = f"of at least {least}" if most == 1 << 31 else f"from {least} to {most}"
+        raise CacheError(f"codec {codec} needs {name}, a number {bounds}, such as {name}: 16; not {value!r}")
     return value
 
 

@@ -1,0 +1,69 @@
+"""The input of the teacher's last linear layer, whose weight and bias the cache keeps once: exact at every temperature,
+and far smaller than the logits of a vocabulary."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from array_api_compat import array_namespace, device
+
+from ...errors import CacheError
+from ..codec import Array, Codec, Part
+from .head_logits import HeadLogits
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Logits of shape (.., classes) as the head's input (.., d), kept by `kept` (f16 or int8, named `hidden`).
+
+    `weight` (classes, d) and `bias` (classes,) are needed for reading alone. They are copied to a device once.
+    """
+
+    hidden: Literal["f16", "int8"]
+    kept: Codec
+    classes: int | None = None
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    name: str = "head"
+    _there: dict[Any, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        known = {} if self.classes is None else {"classes": self.classes}
+        return {"hidden": self.hidden, **known}
+
+    def parts(self, shape: tuple[int, ...]) -> tuple[Part, ...]:
+        if not shape:
+            raise CacheError("codec head keeps the vector that enters the head, and this signal is one number")
+        return self.kept.parts(shape)
+
+    def encode(self, values: Array) -> dict[str, Array]:
+        """The head's input (n, .., d) -> the parts."""
+        return self.kept.encode(values)
+
+    def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> HeadLogits:
+        hidden = self.kept.decode(parts, shape)
+        return HeadLogits(hidden, *self._head(hidden))
+
+    def error(self, values: Array, decoded: HeadLogits) -> dict[str, float]:
+        """`max_abs` of the logits, and `hidden_max_abs` of the vector that is kept."""
+        xp = array_namespace(decoded.hidden)
+        exact = HeadLogits(xp.astype(values, xp.float32), decoded.weight, decoded.bias)
+        return {
+            "max_abs": float(xp.max(xp.abs(exact.logits() - decoded.logits()))),
+            "hidden_max_abs": float(xp.max(xp.abs(exact.hidden - decoded.hidden))),
+        }
+
+    def _head(self, hidden: Array) -> tuple[Array, Array]:
+        """Weight and bias beside `hidden`."""
+        if self.weight is None or self.bias is None:
+            raise CacheError("codec head reads logits with the head that the cache keeps: use cache.codec(signal)")
+        xp, where = array_namespace(hidden), device(hidden)
+        if (xp.__name__, where) not in self._there:
+            self._there[xp.__name__, where] = (_put(xp, self.weight, where), _put(xp, self.bias, where))
+        return self._there[xp.__name__, where]
+
+
+def _put(xp: Any, array: np.ndarray, where: Any) -> Array:
+    return xp.asarray(array.astype(np.float32), device=where)  # a copy: the constant of the cache is read-only
