@@ -17,9 +17,11 @@ from .logits.sampled import SampledTargets
 from .logits.sparse import SparseLogits
 from .packed import Packed, element_shape
 from .packing import LENGTHS, Packing, read_packing
+from .pca import build_pca
 from .pixels import Pixels
 from .query_key import QueryKey
 from .ragged import Ragged
+from .spectrum import Spectrum, fit_pca
 from .u8sqrt import U8Sqrt
 
 __all__ = [
@@ -35,7 +37,9 @@ __all__ = [
     "Ragged",
     "SampledTargets",
     "SparseLogits",
+    "Spectrum",
     "build_codec",
+    "fit_pca",
     "pack_codec",
     "read_packing",
 ]
@@ -50,6 +54,7 @@ CODECS: dict[str, Callable[..., Codec]] = {
     "u8": Pixels,
     "u8sqrt": U8Sqrt,
     "factored": build_factored,
+    "pca": build_pca,
     "topk": build_topk,
     "pps": build_pps,
     "sampling": build_sampling,
