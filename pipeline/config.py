@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..cache.spec import CacheSpec
+from ..cache.storage.address import Address, cache_address, sibling
 from ..data.spec import SourceSpec, ViewsSpec
 from ..stages.deploy.spec import EvaluateSpec
 from ..stages.student.spec import StudentSpec, TrainSpec
@@ -50,14 +51,14 @@ class Config(BaseModel):
         return Path(self.output)
 
     @property
-    def cache_path(self) -> Path:
-        """The training cache."""
-        return Path(self.cache.path) if self.cache.path else self.run / "cache"
+    def cache_path(self) -> Address:
+        """The training cache: a folder, or an address in an object store."""
+        return cache_address(self.cache.path) if self.cache.path else self.run / "cache"
 
     @property
-    def held_out_path(self) -> Path:
-        """The cache of the held-out samples."""
-        return self.cache_path.with_name(f"{self.cache_path.name}-held-out")
+    def held_out_path(self) -> Address:
+        """The cache of the held-out samples, beside the other."""
+        return sibling(self.cache_path, "-held-out")
 
 
 def load_config(path: Path) -> Config:

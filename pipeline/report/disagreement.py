@@ -90,13 +90,13 @@ class _Pictures:
         self._images, self.classes = images, held_out.manifest.classes
         rows = np.arange(held_out.rows, dtype=np.int64)
         self._rows = dict(zip(images.ids(rows).tolist(), rows.tolist(), strict=True))
-        self._root = held_out.root
+        self._cache = held_out.url
 
     def views(self, ids: np.ndarray) -> np.ndarray:
         """uint8 (n, H, W, C)."""
         missing = [sample for sample in ids.tolist() if sample not in self._rows]
         if missing:
-            raise ReportError(f"{self._root} does not hold sample {missing[0]!r}; run `teachercache evaluate` again")
+            raise ReportError(f"{self._cache} does not hold sample {missing[0]!r}; run `teachercache evaluate` again")
         rows = np.array([self._rows[sample] for sample in ids.tolist()], np.int64)
         return self._images.views(rows)
 
