@@ -33,8 +33,6 @@ class CacheSpec(BaseModel):
 
     model_config = _STRICT
 
-    path: str | None = Field(
-        None, description="the cache's folder, or an address such as s3://bucket/prefix; <output>/cache when left out"
-    )
+    path: str | None = Field(None, description="the cache's folder; <output>/cache when left out")
     block: int = Field(256, gt=0, description="rows that are read together")
     signals: dict[str, SignalSpec] = Field(min_length=1, description="what to keep, by signal name")

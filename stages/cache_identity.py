@@ -9,10 +9,23 @@ from ..data import Source, ViewPolicy
 
 PIXELS = "pixels"  # the signal that holds the canonical views themselves
 
+_CODEC_FIELDS = {  # fields of a signal's settings that its codec takes
+    "topk": ("k", "temperatures"),
+    "pps": ("k", "temperatures", "sample_temperature"),
+    "sampling": ("draws", "sample_temperature"),
+    "head": ("hidden",),
+}
+
 
 def codec_parameters(spec: SignalSpec) -> dict[str, Any]:
-    """What the codec of a signal is built with."""
-    return {"k": spec.k, "temperatures": spec.temperatures} if spec.codec == "topk" else {}
+    """What the codec of a signal is built with, as far as the settings say it."""
+    fields = _CODEC_FIELDS.get(spec.codec, ())
+    return {field: getattr(spec, field) for field in fields}
+
+
+def written_parameters(spec: SignalSpec) -> dict[str, Any]:
+    """What the codec of a signal that is written now is built with: also what older caches lack and need not have."""
+    return {**codec_parameters(spec), **({"entropy": True} if spec.codec == "topk" else {})}
 
 
 def signal_fingerprint(name: str, spec: SignalSpec) -> dict[str, Any]:
