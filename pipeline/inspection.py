@@ -44,7 +44,7 @@ def inspection_table(found: dict[str, Any]) -> Table:
     shards = found["shards"]
     table = Table(
         title=f"{found['path']}: {found['rows']:,} rows ({found['samples']:,} samples x {found['views']} views), "
-        f"{shards['complete']} shards, {len(shards['missing'])} missing, {_size(found['bytes'])}",
+        f"{shards['complete']} shards, {len(shards['missing'])} missing, {size_text(found['bytes'])}",
         title_justify="left",
     )
     for column in ("signal", "shape", "codec", "bytes/row", "largest error"):
@@ -66,7 +66,8 @@ def _worst(name: str, errors: list[Any]) -> dict[str, float]:
     return found
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
+    """Bytes as people read them."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:,.1f} {unit}" if unit != "B" else f"{count:,.0f} B"

@@ -1,4 +1,4 @@
-"""Which shards a build is asked for: by name, or by number in the source's order."""
+"""Which shards are asked for: by name, or by number in the source's order."""
 
 from collections.abc import Callable
 
@@ -11,11 +11,16 @@ def choose_shards(config: Config, text: str | None) -> Callable[[str], bool]:
     """A test of shard names from text such as "train-0003" or "0-3,7". Raises ConfigError for what there is not."""
     if text is None:
         return lambda shard: True
-    names = list(open_source(config.source).shards())
+    chosen = named_shards(list(open_source(config.source).shards()), text)
+    return lambda shard: shard in chosen
+
+
+def named_shards(names: list[str], text: str) -> set[str]:
+    """Those of `names` that a text such as "train-0003" or "0-3,7" means. Raises ConfigError for what there is not."""
     chosen: set[str] = set()
     for item in (part.strip() for part in text.split(",")):
         chosen |= {item} if item in names else _by_number(item, names)
-    return lambda shard: shard in chosen
+    return chosen
 
 
 def _by_number(item: str, names: list[str]) -> set[str]:
@@ -23,7 +28,7 @@ def _by_number(item: str, names: list[str]) -> set[str]:
     try:
         start, stop = int(first), int(last or first) + 1
     except ValueError:
-        raise ConfigError(f"--shards: {item!r} is no shard of the source; its first one is {names[0]!r}") from None
+        raise ConfigError(f"--shards: {item!r} is no shard; the first one is {names[0]!r}") from None
     if not 0 <= start < stop <= len(names):
         raise ConfigError(f"--shards: {item} is outside 0-{len(names) - 1}")
     return set(names[start:stop])

@@ -82,5 +82,5 @@ def _sparse_tests(sparse: SparseLogits) -> Tests:
 
 def _each(good: Any) -> np.ndarray:
     """Which rows are good everywhere: (n, ...) bool -> (n,) bool."""
-    found: np.ndarray = good.reshape(len(good), -1).all(axis=1)
+    found: np.ndarray = good.all(axis=tuple(range(1, good.ndim)))
     return found

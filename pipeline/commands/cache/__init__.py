@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from . import build, inspect, repair, verify
+from . import build, inspect, merge, recode, repair, slice, verify
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build.build,
     "inspect": inspect.inspect,
     "verify": verify.verify,
     "repair": repair.repair,
+    "slice": slice.slice,
+    "recode": recode.recode,
+    "merge": merge.merge,
 }

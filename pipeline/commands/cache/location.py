@@ -13,9 +13,12 @@ NewPath = Annotated[str, typer.Argument(metavar="OUT", help="folder of the new c
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and do nothing")]
 
 
+def is_config(given: str) -> bool:
+    """Whether a configuration is meant, and no cache."""
+    path = Path(given)
+    return path.suffix in (".yaml", ".yml") and not path.is_dir() and not (path / MANIFEST_FILE).exists()
+
+
 def cache_address(given: str) -> str:
     """The address of the cache that is meant. Raises ConfigError for a configuration that cannot be read."""
-    path = Path(given)
-    if path.suffix not in (".yaml", ".yml") or path.is_dir() or (path / MANIFEST_FILE).exists():
-        return given
-    return str(load_config(path).cache_path)
+    return str(load_config(Path(given)).cache_path) if is_config(given) else given
