@@ -13,10 +13,19 @@ class SignalSpec(BaseModel):
     model_config = _STRICT
 
     point: str | None = Field(None, description="capture point; the signal's own name when left out")
-    codec: Literal["f32", "f16", "int8", "u8sqrt", "topk", "pps", "sampling", "head"] = Field("f16", description="how the values are kept")
-    reduce: Literal["none", "head-mean", "cls", "mean"] = Field(
-        "none", description="head-mean averages an attention's heads; cls and mean reduce a hidden state's tokens"
+    codec: Literal[
+        "f32", "f16", "bf16", "int8", "u8affine", "u8sqrt", "factored", "pca", "topk", "pps", "sampling", "head"
+    ] = Field("f16", description="how the values are kept")
+    reduce: Literal["none", "head-mean", "cls-row", "cls", "mean", "last"] = Field(
+        "none",
+        description="head-mean and cls-row reduce an attention; cls, mean and last reduce a hidden state's tokens",
     )
+    causal: bool = Field(False, description="causal attention maps: only the lower triangle is kept")
+    scale: Literal["f32", "f16"] = Field("f32", description="u8affine only: how scale and offset of a vector are kept")
+    keep: Literal["f16", "int8"] = Field(
+        "f16", description="factored: how queries and keys are kept; pca: how coefficients are"
+    )
+    dimensions: int | None = Field(None, gt=0, description="pca only: coefficients kept of each vector")
     k: int | None = Field(None, gt=0, description="topk and pps: entries kept per row")
     temperatures: tuple[float, ...] = Field(
         (1.0, 2.0, 4.0), description="topk and pps: temperatures at which a loss may read the signal"
@@ -33,6 +42,8 @@ class CacheSpec(BaseModel):
 
     model_config = _STRICT
 
-    path: str | None = Field(None, description="the cache's folder; <output>/cache when left out")
+    path: str | None = Field(
+        None, description="the cache's folder, or an address such as s3://bucket/prefix; <output>/cache when left out"
+    )
     block: int = Field(256, gt=0, description="rows that are read together")
     signals: dict[str, SignalSpec] = Field(min_length=1, description="what to keep, by signal name")

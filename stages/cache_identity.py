@@ -14,6 +14,9 @@ _CODEC_FIELDS = {  # fields of a signal's settings that its codec takes
     "pps": ("k", "temperatures", "sample_temperature"),
     "sampling": ("draws", "sample_temperature"),
     "head": ("hidden",),
+    "u8affine": ("scale",),
+    "factored": ("keep",),
+    "pca": ("dimensions", "keep"),
 }
 
 
@@ -35,6 +38,7 @@ def signal_fingerprint(name: str, spec: SignalSpec) -> dict[str, Any]:
         "reduce": spec.reduce,
         "codec": spec.codec,
         "parameters": dict(build_codec(spec.codec, codec_parameters(spec)).parameters),
+        **({"causal": True} if spec.causal else {}),
     }
 
 
