@@ -17,6 +17,7 @@ from typing import Any
 _READ, _NONE, _SHARED, _PRIVATE, _FIXED = mmap.PROT_READ, 0, mmap.MAP_SHARED, mmap.MAP_PRIVATE, 0x10
 _ANONYMOUS, _NORESERVE = (0x1000, 0x40) if sys.platform == "darwin" else (0x20, 0x4000)
 _WILLNEED = 3
+HUGE = 1 << 21  # bytes of a huge page, which a file can have where file and address both begin with one
 _FAILED = ctypes.c_void_p(-1).value
 
 
@@ -27,13 +28,14 @@ class AddressRange:
         """`gone` is told the address when the range was given back. Raises OSError where it cannot be reserved."""
         if sys.platform not in ("linux", "darwin"):
             raise OSError(f"no address range on {sys.platform}")
-        address = _libc().mmap(None, size, _NONE, _PRIVATE | _ANONYMOUS | _NORESERVE, -1, 0)
-        if address == _FAILED:
+        found = _libc().mmap(None, size + HUGE, _NONE, _PRIVATE | _ANONYMOUS | _NORESERVE, -1, 0)
+        if found == _FAILED:
             raise _os_error()
+        address = -(-found // HUGE) * HUGE
         self.address: int = address
         self.size = size
         self.__array_interface__ = {"version": 3, "typestr": "|u1", "shape": (size,), "data": (address, True)}
-        weakref.finalize(self, _give_back, address, size, gone).atexit = False  # a thread may still read then
+        weakref.finalize(self, _give_back, found, size + HUGE, address, gone).atexit = False  # a thread may still read then
 
     def map(self, descriptor: int, offset: int, size: int) -> None:
         """Map a file from its beginning to `offset`, a multiple of the page size. Raises OSError."""
@@ -47,9 +49,9 @@ class AddressRange:
         _libc().madvise(self.address + start, size + offset - start, _WILLNEED)
 
 
-def _give_back(address: int, size: int, gone: Callable[[int], None]) -> None:
+def _give_back(found: int, size: int, address: int, gone: Callable[[int], None]) -> None:
     gone(address)  # before another range can have the address
-    _libc().munmap(address, size)
+    _libc().munmap(found, size)
 
 
 @cache

@@ -15,11 +15,11 @@ from ..errors import DamagedCacheError
 from .array_place import ArrayPlace
 from .chunk_memory import chunk_memory
 from .map_budget import CHANGING, map_budget
-from .row_table import RowTable
+from .row_table import UNMAPPED, RowTable
 from .runs import merged, ranges, take_runs
 from .slab_rows import ChunkRows, FileRows, SlabRows, compressed_rows, foreign_rows
 
-_NEW, _APART = -1, -2  # instead of a first row: not looked at yet, and not in the table
+_APART = UNMAPPED - 1  # instead of a first row: not in the table, see UNMAPPED
 _numbers = itertools.count()
 
 
@@ -34,20 +34,24 @@ class PartRows:
         self._apart: dict[int, SlabRows] = {}
         self._table: RowTable | None = None
         self._no_table = False
-        self._starts = np.full(slabs, _NEW, np.int64)  # where there is no table
+        self._starts = np.full(slabs, UNMAPPED, np.int64)  # where there is no table
         map_budget().join(self)
         weakref.finalize(self, _forget, self._number).atexit = False
 
     def take(self, slab: np.ndarray, row: np.ndarray, out: np.ndarray) -> None:
         """Rows (n,) of slabs (n,) into `out` (n, *shape), in the order asked."""
+        table = self._table
+        if table is not None and len(row):
+            index = table.starts[slab]
+            index += row  # negative for a slab that is not in the table
+            if index.min() >= 0:
+                table.rows.take(index, 0, out, "clip")  # "raise" would gather into another buffer first
+                return
         most = map_budget().most
         for start in range(0, len(row), most):  # a table holds that many files in any case
             piece = slice(start, start + most)
             table, first = self._located(slab[piece])
-            if table is None or first.min() < 0:
-                self._take_mixed(table, first, slab[piece], row[piece], out[piece])
-            else:
-                np.take(table.rows, first + row[piece], axis=0, out=out[piece], mode="clip")
+            self._take_mixed(table, first, slab[piece], row[piece], out[piece])
 
     def take_runs(self, slab: np.ndarray, start: np.ndarray, count: np.ndarray) -> np.ndarray:
         """Elements start..start+count of each run, one run after another: a new array (sum of counts, *shape)."""
@@ -80,8 +84,8 @@ class PartRows:
         """The table, and the first row of each slab in it, negative for a slab that is kept apart."""
         table = self._table
         first = self._starts_of(table)[slab]
-        if table is None or not len(first) or first.min() < 0:
-            new = np.unique(slab) if table is None else np.unique(slab[first == _NEW])
+        if table is None or (len(first) and first.min() < 0):
+            new = np.unique(slab) if table is None else np.unique(slab[first == UNMAPPED])
             if len(new):
                 table = self._with(new, slab)
                 first = self._starts_of(table)[slab]
@@ -99,7 +103,7 @@ class PartRows:
                 table = self._current()
                 new = np.unique(slab) if fresh else new
             starts = self._starts_of(table)
-            todo = [number for number in np.unique(slab).tolist() if starts[number] == _NEW]
+            todo = [number for number in np.unique(slab).tolist() if starts[number] == UNMAPPED]
             if all([self._add(table, number, fresh) for number in todo]):
                 break
         return table
@@ -151,7 +155,9 @@ class PartRows:
         self, table: RowTable | None, first: np.ndarray, slab: np.ndarray, row: np.ndarray, out: np.ndarray
     ) -> None:
         mapped = first >= 0
-        if table is not None and mapped.any():
+        if table is not None and mapped.all():
+            table.rows.take(first + row, 0, out, "clip")
+        elif table is not None:
             out[mapped] = table.rows[(first + row)[mapped]]
         for number in np.unique(slab[~mapped]).tolist():
             chosen = slab == number

@@ -7,11 +7,12 @@ from math import lcm, prod
 import numpy as np
 
 from ..codecs import Part
-from .address_range import AddressRange
+from .address_range import HUGE, AddressRange
 from .map_budget import CHANGING, map_budget
 
 _MOST_ADDRESSES = 1 << 42  # a process has 2^47; more files than fit here start a new table
 _LEAST_ADDRESSES = 1 << 28
+UNMAPPED = -(1 << 62)  # the first row of a file that has no place: no row number makes it positive
 
 
 class RowTable:
@@ -22,9 +23,9 @@ class RowTable:
         """`wanted` is an upper bound of the files' bytes. Raises OSError where no addresses can be had."""
         dtype = np.dtype(part.dtype).newbyteorder("<")
         self._row_bytes = dtype.itemsize * prod(part.shape)
-        self._step = lcm(self._row_bytes, mmap.PAGESIZE)
+        self._step = _step(self._row_bytes, wanted, slabs)
         self._end = 0
-        self.starts = np.full(slabs, -1, np.int64)
+        self.starts = np.full(slabs, UNMAPPED, np.int64)
         self._range = _reserve(wanted + slabs * self._step, self._step)
         count = self._range.size // self._row_bytes
         flat = np.asarray(self._range)[: count * self._row_bytes]
@@ -51,6 +52,13 @@ class RowTable:
         """Ask the system to read these rows ahead: ranges of rows of mapped files, each (n,) int64."""
         for start, end in zip((first * self._row_bytes).tolist(), (stop * self._row_bytes).tolist(), strict=True):
             self._range.will_need(start, end - start)
+
+
+def _step(row_bytes: int, wanted: int, slabs: int) -> int:
+    """Files begin at multiples of this: of the row, of the page and, where they are large, of a huge page."""
+    huge = lcm(row_bytes, HUGE)
+    roomy = wanted >= slabs * HUGE and slabs * huge <= _MOST_ADDRESSES // 4
+    return huge if roomy else lcm(row_bytes, mmap.PAGESIZE)
 
 
 def _reserve(wanted: int, step: int) -> AddressRange:
