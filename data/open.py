@@ -1,12 +1,17 @@
 """From the settings of a source to the source."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..remote.address import is_remote
+from .errors import DataError
 from .folder import folder_source
 from .names import shard_names
 from .source import Source
 from .spec import SourceSpec
 from .tar_catalogue import Fields
 from .tar_files import tar_files
-from .webdataset import TarSource
+from .webdataset import TarFile, TarSource
 
 
 def open_source(spec: SourceSpec) -> Source:
@@ -15,12 +20,27 @@ def open_source(spec: SourceSpec) -> Source:
 
 
 def _tar_source(spec: SourceSpec) -> TarSource:
-    files = tar_files(spec.path)
-    names = shard_names(files)
+    files = _files((spec.path,) if isinstance(spec.path, str) else spec.path)
+    names = shard_names([Path(str(file)) for file in files])
     fields = Fields(
         image=tuple(field.lower().lstrip(".") for field in spec.image),
         label=spec.label and spec.label.lower().lstrip("."),
         classes=len(spec.classes),
     )
-    sizes = {name: file.stat().st_size for name, file in zip(names, files, strict=True)}
+    sizes = {name: _bytes(file) for name, file in zip(names, files, strict=True)}
     return TarSource(dict(zip(names, files, strict=True)), sizes, fields, spec.classes)
+
+
+def _files(patterns: Sequence[str]) -> Sequence[TarFile]:
+    remote = [pattern for pattern in patterns if is_remote(pattern)]
+    if remote and len(remote) < len(patterns):
+        raise DataError("source.path: some of its shards are local and some are not. Put them into one place")
+    if not remote:
+        return tar_files([pattern.removeprefix("file://") for pattern in patterns])
+    from .remote_files import remote_tars
+
+    return remote_tars(remote)
+
+
+def _bytes(file: TarFile) -> int:
+    return file.stat().st_size if isinstance(file, Path) else file.bytes

@@ -106,7 +106,7 @@ def _label(path: Path, file: int, extent: Extent, sample: str, fields: Fields) -
     return label
 
 
-def pread(path: Path, file: int, extent: Extent, sample: str) -> bytes:
+def pread(path: object, file: int, extent: Extent, sample: str) -> bytes:
     try:
         data = os.pread(file, extent.size, extent.offset)
         while 0 < len(data) < extent.size:  # the kernel gives at most 2 GiB at once, a network file system less

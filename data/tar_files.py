@@ -18,7 +18,7 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 def tar_files(patterns: str | Sequence[str]) -> list[Path]:
     """The files that the patterns match, each once, sorted by path.
 
-    Raises DataError for a pattern without a match, a folder, a remote address or a compressed file.
+    Raises DataError for a pattern without a match, a folder or a compressed file.
     """
     patterns = (patterns,) if isinstance(patterns, str) else patterns
     files = {Path(os.path.abspath(file)) for pattern in patterns for file in _expand(pattern)}
@@ -53,9 +53,14 @@ def _checked(file: str) -> str:
         raise DataError(
             f"source.path: {file!r} is a folder. Write '{file}/*.tar' for its shards, or set source.kind: folder"
         )
+    refuse_compressed_name(file)
+    return file
+
+
+def refuse_compressed_name(file: str) -> None:
+    """Raises DataError when a file's name says that it is compressed."""
     if file.lower().endswith(_COMPRESSED):
         raise DataError(
             f"source.path: {file!r} is compressed, and samples are read at random, which only a plain .tar allows. "
             "Decompress it; images are compressed already, so it hardly grows"
         )
-    return file

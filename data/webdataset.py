@@ -1,6 +1,7 @@
 """Samples in plain tar shards, as the webdataset convention lays them out.
 
-It refuses remote addresses and compressed shards: phase two reads samples at random, so shards are local files.
+It refuses compressed shards. Samples are read at random, so a shard is a local file: its own, or its copy in the mirror
+when it lies in an object store.
 """
 
 import os
@@ -16,10 +17,13 @@ import xxhash
 
 from .errors import DataError
 from .fingerprint import JSON, listing_digest
+from .remote_tar import RemoteTar
 from .sample import Sample
 from .source import read_all
-from .tar_catalogue import Fields, catalogue, pread
+from .tar_catalogue import Catalogue, Fields, catalogue, pread
 from .tar_index import Extent
+
+TarFile = Path | RemoteTar
 
 _CHUNK = 1 << 22
 
@@ -27,19 +31,19 @@ _CHUNK = 1 << 22
 class TarShard:
     """One tar file, opened once and read with `pread`: no position is shared between threads or forked processes."""
 
-    def __init__(self, name: str, path: Path, fields: Fields) -> None:
+    def __init__(self, name: str, origin: TarFile, fields: Fields) -> None:
         """Raises DataError when the file cannot be read or holds what cannot be a sample."""
-        self.name, self._path, self._fields = name, path, fields
+        self.name, self._origin, self._fields = name, origin, fields
         try:
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            opened = origin.open("rb", buffering=0) if isinstance(origin, Path) else origin.open()
         except OSError as error:
-            raise DataError(f"{path}: shard {name!r} cannot be opened ({error.strerror})") from error
-        weakref.finalize(self, os.close, self._file)
-        status = os.fstat(self._file)
-        self._catalogue = catalogue(path, fields, status.st_size, status.st_mtime_ns)
+            raise DataError(f"{origin}: shard {name!r} cannot be opened ({error.strerror})") from error
+        weakref.finalize(self, opened.close)
+        self._file = opened.fileno()
+        self._catalogue = _catalogue(origin, Path(opened.name), fields, os.fstat(self._file))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TarShard, (self.name, self._path, self._fields)
+        return TarShard, (self.name, self._origin, self._fields)
 
     @property
     def ids(self) -> Sequence[str]:
@@ -57,7 +61,7 @@ class TarShard:
             raise IndexError(f"shard {self.name!r} has {len(self)} samples and no sample {index}")
         catalogue = self._catalogue
         extent = Extent(int(catalogue.offsets[index]), int(catalogue.sizes[index]))
-        image = pread(self._path, self._file, extent, catalogue.ids[index])
+        image = pread(self._origin, self._file, extent, catalogue.ids[index])
         label = int(catalogue.labels[index])
         return Sample(catalogue.ids[index], self.name, image, None if label < 0 else label)
 
@@ -69,11 +73,21 @@ class TarShard:
         return digest.hexdigest()
 
 
+def _catalogue(origin: TarFile, path: Path, fields: Fields, status: os.stat_result) -> Catalogue:
+    """What is in the file at `path`. A copy in the mirror is named by its version, and its times mean nothing."""
+    if isinstance(origin, Path):
+        return catalogue(path, fields, status.st_size, status.st_mtime_ns)
+    try:
+        return catalogue(path, fields, status.st_size, 0)
+    except DataError as error:
+        raise DataError(str(error).replace(str(path), str(origin))) from error
+
+
 @dataclass(frozen=True)
 class TarSource:
     """Tar shards, in the order of their paths. `files` and `sizes` (bytes) are by shard name."""
 
-    files: Mapping[str, Path]
+    files: Mapping[str, TarFile]
     sizes: Mapping[str, int]
     fields: Fields
     classes: tuple[str, ...]

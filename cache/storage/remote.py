@@ -17,12 +17,12 @@ from uuid import uuid4
 import xxhash
 
 from ...remote.address import below
+from ...remote.ahead import Ahead
 from ...remote.client import Client, client_of
 from ...remote.errors import RemoteError
 from ...remote.mirror import Mirror, local_mirror, place_of
 from ...remote.scratch import Scratch, new_scratch
-from ..errors import CacheUnreachableError, CacheWriteError, DamagedCacheError
-from .ahead import Ahead
+from ..errors import CacheError, CacheUnreachableError, CacheWriteError, DamagedCacheError
 from .store import Entry, StoredFile
 
 Records = Mapping[str, Mapping[str, Any]]  # {"bytes", "xxh3"} by name below the store
@@ -41,7 +41,7 @@ class RemoteStore:
         self._url, self._find = url.rstrip("/"), records
         self._scratch: dict[str, Scratch] = {}
         self._records: OrderedDict[str, Records] = OrderedDict()
-        self._ahead, self._lock = Ahead(self.local), Lock()
+        self._ahead, self._lock = Ahead(self._bring), Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RemoteStore, (self._url, self._find)
@@ -93,6 +93,10 @@ class RemoteStore:
     def open(self, name: str) -> BinaryIO:
         with self._reading():
             return self._mirror.open(self._place, name, lambda: self._size(name), self._loading(name))
+
+    def _bring(self, name: str) -> None:
+        with suppress(CacheError):  # said when the file is read
+            self.local(name)
 
     def fetch(self, names: Iterable[str]) -> None:
         self._ahead.ask(names)

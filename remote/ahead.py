@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
 
-from ..errors import CacheError
+from .errors import RemoteError
 
 _AT_ONCE = 4
 _MOST = 256  # files that may wait
@@ -40,5 +40,5 @@ class Ahead:
         return self._threads[1]
 
     def _quietly(self, name: str) -> None:
-        with suppress(CacheError, OSError):
+        with suppress(RemoteError, OSError):
             self._bring(name)
