@@ -35,6 +35,7 @@ class SignalSpec(BaseModel):
         1.0, gt=0, description="pps and sampling: temperature of the softmax that is drawn from"
     )
     hidden: Literal["f16", "int8"] = Field("f16", description="head only: how the input of the head is kept")
+    compress: Literal["none", "zstd"] = Field("none", description="zstd takes less room and is slower to read")
 
 
 class CacheSpec(BaseModel):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..codecs import Codec, Packing, Part, build_codec, pack_codec, read_packing
 from ..errors import CacheError
+from .zarr_metadata import COMPRESSIONS
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _MOST_ROW_BYTES = 1 << 32  # a hostile manifest must not make a reader allocate what it claims
@@ -91,6 +92,8 @@ def read_schema(content: Any) -> SignalSchema:
         raise CacheError(f"the manifest describes a signal in a way this version cannot read ({error!r})") from error
     if not all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 1 << 31 for n in shape):
         raise CacheError(f"signal {schema.name}: shape {shape} is impossible")
+    if schema.compression not in COMPRESSIONS:
+        raise CacheError(f"signal {schema.name}: this version knows no compression {schema.compression!r}")
     if schema.row_bytes() > _MOST_ROW_BYTES:
         raise CacheError(f"signal {schema.name}: one row would take {schema.row_bytes()} bytes")
     return schema

@@ -71,21 +71,21 @@ class SignalRows:
 
     def _part_rows(self, part: Part, rows: np.ndarray) -> PartRows:
         """Ragged files are taken to be as large as if every row were the longest: addresses cost nothing."""
-        chunk = part_block(part, self._block, self._schema.compression)
+        chunk = part_block(part, self._block)
         elements = rows * self._longest() if part.ragged else rows
         chunks = np.maximum(1, -(-elements // chunk))
         row_bytes = np.dtype(part.dtype).itemsize * prod(part.shape)
         wanted = int((chunks * (chunk * row_bytes + 16) + 4).sum())
-        return PartRows(part, len(rows), wanted, lambda number: self._place(part, chunk, number))
+        return PartRows(part, len(rows), wanted, lambda number: self._place(part, number))
 
-    def _place(self, part: Part, chunk: int, number: int) -> ArrayPlace:
+    def _place(self, part: Part, number: int) -> ArrayPlace:
         slab = self._slabs[number]
         rows = slab.rows
         if part.ragged:
             assert self._ends is not None
             rows = self._ends.total(number)
         name = f"{slab.folder}/{self._schema.name}/{part.name}"
-        return ArrayPlace(slab.store, name, part, rows, chunk, self._schema.compression, slab.records)
+        return ArrayPlace(slab.store, name, part, rows, self._block, self._schema.compression, slab.records)
 
     def _lengths(self, number: int) -> np.ndarray:
         out = np.empty(self._slabs[number].rows, np.uint32)

@@ -35,7 +35,9 @@ class AddressRange:
         self.address: int = address
         self.size = size
         self.__array_interface__ = {"version": 3, "typestr": "|u1", "shape": (size,), "data": (address, True)}
-        weakref.finalize(self, _give_back, found, size + HUGE, address, gone).atexit = False  # a thread may still read then
+        weakref.finalize(
+            self, _give_back, found, size + HUGE, address, gone
+        ).atexit = False  # a thread may still read then
 
     def map(self, descriptor: int, offset: int, size: int) -> None:
         """Map a file from its beginning to `offset`, a multiple of the page size. Raises OSError."""

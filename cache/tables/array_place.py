@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -14,7 +14,7 @@ import xxhash
 from ..codecs import Part
 from ..errors import DamagedCacheError
 from ..format.chunk_index import decode_index, encode_index
-from ..format.zarr_metadata import array_json, chunk_file
+from ..format.zarr_metadata import COMPRESSIONS, array_json, chunk_file, part_block
 from ..storage.store import Store
 
 Records = Callable[[], Mapping[str, Mapping[str, Any]]]  # the files of a receipt
@@ -23,16 +23,21 @@ _CHUNK = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class ArrayPlace:
-    """The array `name` of `rows` rows, cut into chunks of `chunk` rows. When `records` are given, each file's bytes are
-    compared with their hash once, when it is opened."""
+    """The array `name` of `rows` rows, of a cache with blocks of `block` rows. When `records` are given, each file's
+    bytes are compared with their hash once, when it is opened."""
 
     store: Store
     name: str
     part: Part
     rows: int
-    chunk: int
+    block: int
     compression: str = "none"
     records: Records | None = None
+
+    @property
+    def chunk(self) -> int:
+        """Rows of a chunk."""
+        return part_block(self.part, self.block, self.compression)
 
     @property
     def file(self) -> Path:
@@ -66,11 +71,13 @@ class ArrayPlace:
         """Bytes of the file when nothing is compressed."""
         return self.chunks * self.chunk_bytes + self.index_bytes
 
-    def is_ours(self) -> bool:
-        """Whether zarr.json says what a writer of ours says of such an array; another layout needs a Zarr library.
+    def as_written(self) -> "ArrayPlace | None":
+        """The same with the compression that zarr.json tells of; None when no writer of ours says such a thing of this
+        array, and a Zarr library has to read it. Raises DamagedCacheError when zarr.json cannot be read."""
+        others = (replace(self, compression=word) for word in COMPRESSIONS if word != self.compression)
+        return next((place for place in (self, *others) if place._is_ours()), None)
 
-        Raises DamagedCacheError when it cannot be read.
-        """
+    def _is_ours(self) -> bool:
         name = f"{self.name}/zarr.json"
         expected = _expected(self.shape, self.part.dtype, self.chunk, self.compression)
         try:

@@ -6,6 +6,7 @@ A file is checked before its first row is read: `zarr.json`, size and index, and
 import itertools
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import BinaryIO
 
 import numpy as np
@@ -30,7 +31,7 @@ class PartRows:
     def __init__(self, part: Part, slabs: int, wanted: int, place: Callable[[int], ArrayPlace]) -> None:
         self._part, self._slabs, self._wanted, self._place = part, slabs, wanted, place
         self._number = next(_numbers)
-        self._checked: set[int] = set()
+        self._checked: set[int] = set()  # slabs whose file was mapped once
         self._apart: dict[int, SlabRows] = {}
         self._table: RowTable | None = None
         self._no_table = False
@@ -118,16 +119,18 @@ class PartRows:
 
     def _add(self, table: RowTable | None, number: int, last: bool) -> bool:
         """Put a slab into the table or aside; False when the table is full, and this is not the last try."""
-        place = self._place(number)
         if number not in self._apart:
-            if (number in self._checked or place.is_ours()) and place.compression == "none":
+            asked = self._place(number)
+            place = replace(asked, compression="none") if number in self._checked else asked.as_written()
+            if place is not None and place.compression == "none":
                 if self._map(table, number, place):
                     return True
                 if table is not None and not last:
                     return False
                 self._apart[number] = FileRows(place)
             else:
-                self._apart[number] = self._apart_rows(number, place)
+                key = (self._number, number)
+                self._apart[number] = foreign_rows(asked, key) if place is None else compressed_rows(place, key)
         self._starts_of(table)[number] = _APART
         return True
 
@@ -146,10 +149,6 @@ class PartRows:
             place.check_plain(file)
             place.check_hash(file)
             self._checked.add(number)
-
-    def _apart_rows(self, number: int, place: ArrayPlace) -> SlabRows:
-        key = (self._number, number)
-        return compressed_rows(place, key) if place.is_ours() else foreign_rows(place, key)
 
     def _take_mixed(
         self, table: RowTable | None, first: np.ndarray, slab: np.ndarray, row: np.ndarray, out: np.ndarray

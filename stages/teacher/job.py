@@ -86,7 +86,15 @@ class CacheJob:
         for name, spec in self.signals.items():
             codec = build_codec(spec.codec, codec_parameters(spec))
             shape = tuple(heard[name].shape[1:])
-            found[name] = SignalSchema(name, codec.name, codec.parameters, shape, spec.point or name, spec.reduce)
+            found[name] = SignalSchema(
+                name,
+                codec.name,
+                codec.parameters,
+                shape,
+                spec.point or name,
+                spec.reduce,
+                compression=spec.compress,
+            )
             found[name].parts()
         if self.keep_pixels:
             side = (self.policy.size, self.policy.size, self.policy.channels)
