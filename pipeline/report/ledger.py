@@ -59,7 +59,7 @@ class Ledger:
 
 def build_ledger(cache: Cache, states: TrialStates, train: TrainSpec) -> Ledger:
     """The ledger of a run, from the training cache's receipts and the trials' histories."""
-    receipts = list(cache.receipts.values())
+    receipts = [receipt for member in cache.members for receipt in member.receipts.values()]
     teacher = _recorded([receipt.cost.get("teacher_seconds") for receipt in receipts])
     per_row = None if teacher is None or not cache.rows else teacher / cache.rows
     rows = train.steps * train.batch_size

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from . import build, inspect, merge, recode, repair, slice, verify
+from . import build, extend, gc, inspect, merge, recode, repair, slice, verify
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build.build,
+    "extend": extend.extend,
     "inspect": inspect.inspect,
     "verify": verify.verify,
     "repair": repair.repair,
     "slice": slice.slice,
     "recode": recode.recode,
     "merge": merge.merge,
+    "gc": gc.gc,
 }
