@@ -36,12 +36,15 @@ class FolderStore:
             return []
 
     def tree(self, folder: str) -> Iterator[StoredFile]:
-        for above, _, names in os.walk(self.root / folder):
-            for name in names:
-                path = Path(above, name)
+        for above, folders, names in os.walk(self.root / folder):
+            # an empty folder is a file of no bytes: a killed builder leaves some
+            for path in [Path(above, name) for name in names] or ([] if folders else [Path(above)]):
                 with suppress(FileNotFoundError):
                     facts = path.lstat()
-                    yield StoredFile(path.relative_to(self.root).as_posix(), facts.st_size, facts.st_mtime)
+                    size = facts.st_size if names else 0
+                    # a file that was linked a moment ago is as old as its first name; its inode is not
+                    touched = max(facts.st_mtime, facts.st_ctime)
+                    yield StoredFile(path.relative_to(self.root).as_posix(), size, touched)
 
     def publish(self, name: str, data: bytes) -> bool:
         return publish_file(self.root / name, data)

@@ -21,7 +21,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file below a folder of a store: its name below the store, bytes, and when it was written (Unix seconds)."""
+    """A file below a folder of a store: its name below the store, bytes, and when it was touched (Unix seconds)."""
 
     name: str
     bytes: int
@@ -42,7 +42,8 @@ class Store(Protocol):
         """The files that lie directly in a folder, by name; none when the folder is missing."""
 
     def tree(self, folder: str) -> Iterator[StoredFile]:
-        """Every file below a folder, however deep, in no order; "" is the whole store. For `gc`, not for reading."""
+        """Every file below a folder, however deep, in no order; "" is the whole store. An empty folder, where there
+        are such, counts as a file without bytes. For `gc`, not for reading."""
 
     def publish(self, name: str, data: bytes) -> bool:
         """Write a small file unless the name is taken; True when this call made it. Durable when it returns."""
