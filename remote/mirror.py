@@ -44,7 +44,7 @@ class Mirror:
         folder = self.root / place
         path, unit = folder / name, unit_of(folder, name)
         for _ in range(_TRIES):
-            if path.exists():
+            if path.is_file():
                 touch(unit)
                 return path
             with suppress(_Gone):

@@ -80,15 +80,7 @@ class RemoteStore:
 
     def local(self, name: str) -> Path:
         with self._reading():
-            try:
-                return self._mirror.file(self._place, name, lambda: self._size(name), self._loading(name))
-            except FileNotFoundError:
-                files = list(self._client.tree(name))
-                if not files:
-                    raise
-        for file in files:  # a folder, of a writer that makes many files of an array
-            self.local(file.key)
-        return self._mirror.root / self._place / name
+            return self._mirror.file(self._place, name, lambda: self._size(name), self._loading(name))
 
     def open(self, name: str) -> BinaryIO:
         with self._reading():

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -39,10 +38,14 @@ class ArrayPlace:
         """Rows of a chunk."""
         return part_block(self.part, self.block, self.compression)
 
+    def open(self) -> BinaryIO:
+        """The file of all values, on this machine. Raises FileNotFoundError when there is none."""
+        return self.store.open(self.file_name)
+
     @property
-    def file(self) -> Path:
-        """The file of all values, on this machine."""
-        return self.store.local(self.file_name)
+    def where(self) -> str:
+        """The file of all values, for messages."""
+        return f"{self.store.url}/{self.file_name}"
 
     @property
     def file_name(self) -> str:
@@ -81,7 +84,8 @@ class ArrayPlace:
         name = f"{self.name}/zarr.json"
         expected = _expected(self.shape, self.part.dtype, self.chunk, self.compression)
         try:
-            data = self.store.local(name).read_bytes()
+            with self.store.open(name) as file:
+                data = file.read()
             if self.records is not None:
                 self._compare(name, len(data), xxhash.xxh3_128_hexdigest(data))
             if data == expected:
@@ -107,13 +111,13 @@ class ArrayPlace:
         index = self.read_index(file)
         sizes = np.full(self.chunks, self.chunk_bytes, np.uint64)
         if not np.array_equal(index, decode_index(encode_index(len(index), sizes))):
-            raise DamagedCacheError(f"{self.file}: the chunks do not lie in order, which this layout never writes")
+            raise DamagedCacheError(f"{self.where}: the chunks do not lie in order, which this layout never writes")
 
     def check_size(self, file: BinaryIO) -> None:
         """Raise DamagedCacheError unless the open file has the bytes of an array that is not compressed."""
         size = file.seek(0, 2)
         if size != self.plain_bytes:
-            raise DamagedCacheError(f"{self.file} has {size} bytes where {self.plain_bytes} were written")
+            raise DamagedCacheError(f"{self.where} has {size} bytes where {self.plain_bytes} were written")
 
     def read_index(self, file: BinaryIO) -> np.ndarray:
         """The index at the end of an open file: (slots, 2) uint64 of offset and bytes. Raises DamagedCacheError."""
@@ -122,7 +126,7 @@ class ArrayPlace:
         try:
             return decode_index(file.read(tail))
         except ValueError as error:
-            raise DamagedCacheError(f"{self.file}: {error}") from error
+            raise DamagedCacheError(f"{self.where}: {error}") from error
 
     def _compare(self, name: str, size: int, digest: str) -> None:
         assert self.records is not None

@@ -35,6 +35,7 @@ class PartRows:
         self._apart: dict[int, SlabRows] = {}
         self._table: RowTable | None = None
         self._no_table = False
+        self._departures = 0
         self._starts = np.full(slabs, UNMAPPED, np.int64)  # where there is no table
         map_budget().join(self)
         weakref.finalize(self, _forget, self._number).atexit = False
@@ -97,6 +98,7 @@ class PartRows:
 
     def _with(self, new: np.ndarray, slab: np.ndarray) -> RowTable | None:
         """A table that holds these slabs. When it has no place for all of them, a fresh one."""
+        self._let_go(int(new[0]))
         for fresh in (False, True):
             with CHANGING:
                 if map_budget().make_room(len(new)) or (fresh and self._table is not None):
@@ -108,6 +110,13 @@ class PartRows:
             if all([self._add(table, number, fresh) for number in todo]):
                 break
         return table
+
+    def _let_go(self, number: int) -> None:
+        """Begin anew when the store has removed local copies: those that are mapped here still take their space."""
+        departures = self._place(number).store.departures()
+        if departures != self._departures:
+            self._departures = departures
+            self._table = None
 
     def _current(self) -> RowTable | None:
         if self._table is None and not self._no_table:
@@ -136,11 +145,11 @@ class PartRows:
 
     def _map(self, table: RowTable | None, number: int, place: ArrayPlace) -> bool:
         try:
-            with place.file.open("rb") as file:
+            with place.open() as file:
                 self._check(number, place, file)
                 return table is not None and table.add(number, file.fileno(), place.plain_bytes)
         except OSError as error:
-            raise DamagedCacheError(f"{place.file} cannot be read ({error.strerror})") from error
+            raise DamagedCacheError(f"{place.where} cannot be read ({error.strerror})") from error
 
     def _check(self, number: int, place: ArrayPlace, file: BinaryIO) -> None:
         if number in self._checked:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..codecs import Part
-from ..errors import DamagedCacheError
+from ..errors import CacheError, DamagedCacheError
+from ..storage.folder import FolderStore
 from .array_place import ArrayPlace
 from .chunk_memory import chunk_memory
 from .zstd import decompress
@@ -29,7 +30,7 @@ class FileRows:
 
     def gather(self, rows: np.ndarray) -> np.ndarray:
         place = self._place
-        with place.file.open("rb") as file:
+        with place.open() as file:
             place.check_size(file)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 dtype = np.dtype(place.part.dtype).newbyteorder("<")
@@ -70,27 +71,24 @@ class ChunkRows:
 def compressed_rows(place: ArrayPlace, key: tuple[int, int]) -> ChunkRows:
     """Rows of an array that a writer of ours compressed. Raises DamagedCacheError."""
     try:
-        with place.file.open("rb") as file:
+        with place.open() as file:
             place.check_hash(file)
             index = place.read_index(file)[: place.chunks].astype(np.int64)
             end = file.seek(0, 2) - place.index_bytes
     except OSError as error:
-        raise DamagedCacheError(f"{place.file} cannot be read ({error.strerror})") from error
+        raise DamagedCacheError(f"{place.where} cannot be read ({error.strerror})") from error
     sizes = index[:, 1]
     if np.any(sizes <= 0) or sizes.sum() != end or np.any(index[:, 0] != np.cumsum(sizes) - sizes):
-        raise DamagedCacheError(f"{place.file}: the chunks do not lie back to back up to the index")
+        raise DamagedCacheError(f"{place.where}: the chunks do not lie back to back up to the index")
 
     def decode(number: int) -> np.ndarray:
         offset, size = index[number].tolist()
-        descriptor = os.open(place.file, os.O_RDONLY)
         try:
-            data = os.pread(descriptor, size, offset)
-        finally:
-            os.close(descriptor)
-        try:
+            with place.open() as file:
+                data = os.pread(file.fileno(), size, offset)
             raw = decompress(data, place.chunk_bytes)
         except (OSError, ValueError, RuntimeError) as error:
-            raise DamagedCacheError(f"{place.file}: chunk {number} cannot be decompressed ({error})") from error
+            raise DamagedCacheError(f"{place.where}: chunk {number} cannot be decompressed ({error})") from error
         return np.frombuffer(raw, np.dtype(place.part.dtype).newbyteorder("<")).reshape(-1, *place.part.shape)
 
     return ChunkRows(key, place.chunk, place.part, decode)
@@ -100,6 +98,11 @@ def foreign_rows(place: ArrayPlace, key: tuple[int, int]) -> ChunkRows:
     """Rows of an array of any other layout, through zarr-python."""
     import zarr
 
+    if not isinstance(place.store, FolderStore):  # a chunk that left the mirror would read as the fill value
+        raise CacheError(
+            f"{place.store.url}/{place.name} has a layout that teachercache does not write, and is read in a local "
+            "folder only: copy the cache to one"
+        )
     try:
         array: Any = zarr.open_array(str(place.store.local(place.name)), mode="r")
     except (OSError, ValueError, KeyError, TypeError) as error:
