@@ -10,7 +10,7 @@ import pytest
 RUN = Path(__file__).with_name("run.py")
 
 
-@pytest.mark.parametrize("name", ["reading", "building", "training", "writing", "sizes"])
+@pytest.mark.parametrize("name", ["reading", "building", "shuffling", "feeding", "training", "writing", "sizes"])
 def test_a_benchmark_measures_everything_it_lists(name: str, tmp_path: Path) -> None:
     found = tmp_path / "figures.json"
     command = [sys.executable, str(RUN), name, "--tiny", "--json", str(found)]
