@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..cache import Cache
-from ..errors import CacheError, DamagedCacheError
+from ..errors import CacheError, CacheUnreachableError, DamagedCacheError
 from ..format.receipt import Finished
 from ..grid.member import Member
 from ..reading.shard_reader import ShardReader
@@ -63,6 +63,8 @@ def _verified(member: Member, shard: str, fast: bool) -> tuple[Damage | None, np
             reader = ShardReader(member.store, member.manifest, Finished(shard, receipt.folder, receipt.rows))
             samples = check_coverage(member, receipt, reader).ids[:: member.manifest.views]
             check_ranges(member, reader)
+    except CacheUnreachableError:
+        raise  # nobody knows what is in a store that does not answer
     except CacheError as error:
         return Damage(shard, str(error), member.name), samples
     return None, samples
