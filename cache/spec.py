@@ -23,7 +23,7 @@ class SignalSpec(BaseModel):
     causal: bool = Field(False, description="causal attention maps: only the lower triangle is kept")
     scale: Literal["f32", "f16"] = Field("f32", description="u8affine only: how scale and offset of a vector are kept")
     keep: Literal["f16", "int8"] = Field(
-        "f16", description="factored: how queries and keys are kept; pca: how coefficients are"
+        "f16", description="factored: how queries and keys are kept; pca: the coefficients; head: what enters the head"
     )
     dimensions: int | None = Field(None, gt=0, description="pca only: coefficients kept of each vector")
     k: int | None = Field(None, gt=0, description="topk and pps: entries kept per row")
@@ -34,7 +34,6 @@ class SignalSpec(BaseModel):
     sample_temperature: float = Field(
         1.0, gt=0, description="pps and sampling: temperature of the softmax that is drawn from"
     )
-    hidden: Literal["f16", "int8"] = Field("f16", description="head only: how the input of the head is kept")
     compress: Literal["none", "zstd"] = Field("none", description="zstd takes less room and is slower to read")
 
 

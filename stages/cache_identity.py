@@ -13,7 +13,7 @@ _CODEC_FIELDS = {  # fields of a signal's settings that its codec takes
     "topk": ("k", "temperatures"),
     "pps": ("k", "temperatures", "sample_temperature"),
     "sampling": ("draws", "sample_temperature"),
-    "head": ("hidden",),
+    "head": ("keep",),
     "u8affine": ("scale",),
     "factored": ("keep",),
     "pca": ("dimensions", "keep"),

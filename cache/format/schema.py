@@ -46,6 +46,12 @@ class SignalSchema:
         codec = build_codec(self.codec, {**self.parameters, **given})
         return codec if self.packing is None else pack_codec(codec, self.packing, self.shape)
 
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """Shape of one row as a loss meets it: that of the logits where the input of their head is kept."""
+        classes = self.parameters.get("classes") if self.codec == "head" else None
+        return self.shape if classes is None else (*self.shape[:-1], int(classes))
+
     def parts(self) -> tuple[Part, ...]:
         """The arrays that hold one row."""
         return self.build().parts(self.shape)

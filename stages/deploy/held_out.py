@@ -4,26 +4,27 @@ It shuffles nothing, and leaves out what cannot be scored: samples without a lab
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache import Cache, SparseLogits
+from ...cache import Cache, HeadLogits, SampledTargets, SparseLogits
 from ..errors import StageError
 from ..student.join import Join
+from .predictions import TeacherLogits
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutBatch:
     """B labelled samples: `rows` (B,) of the cache, `ids` (B,) str, `labels` (B,) int64, `teacher` decoded logits
-    on the CPU in float64, (B, C) or SparseLogits."""
+    on the CPU in float64, (B, C), SparseLogits or SampledTargets."""
 
     rows: np.ndarray
     ids: np.ndarray
     labels: Tensor
-    teacher: Tensor | SparseLogits
+    teacher: TeacherLogits
 
 
 class HeldOut:
@@ -37,9 +38,10 @@ class HeldOut:
         cache.require_complete((signal,))
         self._cache, self._join, self._signal, self._codec = cache, join, signal, cache.codec(signal)
         self._shape = cache.manifest.signals[signal].shape
-        if len(self._shape) != 1:
-            raise StageError(f"{cache.url}: signal {signal!r} has rows of shape {self._shape}; logits have one axis")
-        self.classes = self._shape[0]
+        logits = cache.manifest.signals[signal].target_shape
+        if len(logits) != 1:
+            raise StageError(f"{cache.url}: signal {signal!r} has rows of shape {logits}; logits have one axis")
+        self.classes = logits[0]
         labels = np.concatenate([np.zeros(0, np.int64), *(cache.reader(shard).labels for shard in cache.shards)])
         self._rows = np.flatnonzero(labels >= 0) * cache.manifest.views
         self._labels = labels[labels >= 0]
@@ -70,13 +72,17 @@ class HeldOut:
         """The canonical views of a batch, uint8 (B, H, W, C), on the CPU."""
         return torch.from_numpy(self._join.views(batch.rows))
 
-    def _teacher(self, rows: np.ndarray) -> Tensor | SparseLogits:
+    def _teacher(self, rows: np.ndarray) -> TeacherLogits:
         parts = {name: torch.from_numpy(part) for name, part in self._cache.encoded(self._signal, rows).items()}
         decoded = self._codec.decode(parts, self._shape)
         if isinstance(decoded, SparseLogits):
             tails = {temperature: tail.double() for temperature, tail in decoded.tails.items()}
-            return SparseLogits(decoded.ids, decoded.values.double(), tails, decoded.classes)
-        return torch.as_tensor(decoded).double()
+            return replace(decoded, values=decoded.values.double(), tails=tails)
+        if isinstance(decoded, SampledTargets):
+            weights = {temperature: weight.double() for temperature, weight in decoded.weights.items()}
+            return replace(decoded, weights=weights, entropy=decoded.entropy.double())
+        dense = decoded.logits() if isinstance(decoded, HeadLogits) else decoded
+        return torch.as_tensor(dense).double()
 
     def _check(self) -> None:
         root = self._cache.url

@@ -1,7 +1,7 @@
 """What a model said of each held-out sample, one column a fact: everything that the figures are made of.
 
 Logits are turned into columns on the CPU in float64, whatever device and dtype they came from, so that figures do not
-depend on it. What a cache of top-k logits does not tell is kept as unknown, never guessed.
+depend on it. What a cache of top-k or sampled logits does not tell is kept as unknown, never guessed.
 """
 
 import io
@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache import SparseLogits
+from ...cache import SampledTargets, SparseLogits
 from ..errors import StageError
 from ..student.losses.kl import kl
 
 _RANKS = 5
 _STORED = 3
+
+TeacherLogits = Tensor | SparseLogits | SampledTargets
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,13 @@ class Predictions:
         return archive.getvalue()
 
 
-def student_predictions(ids: np.ndarray, labels: Tensor, logits: Tensor, teacher: Tensor | SparseLogits) -> Predictions:
+def student_predictions(ids: np.ndarray, labels: Tensor, logits: Tensor, teacher: TeacherLogits) -> Predictions:
     """Columns of a student's logits (n, C). Against SparseLogits the divergence is that over k + 1 buckets, a lower
-    bound; StageError when they have no tail at T=1."""
+    bound; against SampledTargets an estimate, right in the mean. StageError when they say nothing at T=1."""
     values = logits.detach().cpu().double()
     log_probability = values.log_softmax(dim=-1)
     ranked = values.topk(min(_RANKS, values.shape[-1]), dim=-1).indices
-    first = cast(Tensor, teacher.ids)[:, 0] if isinstance(teacher, SparseLogits) else teacher.argmax(dim=-1)
+    first = teacher.argmax(dim=-1) if isinstance(teacher, Tensor) else cast(Tensor, teacher.ids)[:, 0]
     return Predictions(
         ids,
         labels.numpy(),
@@ -78,19 +80,16 @@ def student_predictions(ids: np.ndarray, labels: Tensor, logits: Tensor, teacher
     )
 
 
-def teacher_predictions(ids: np.ndarray, labels: Tensor, teacher: Tensor | SparseLogits) -> Predictions:
+def teacher_predictions(ids: np.ndarray, labels: Tensor, teacher: TeacherLogits) -> Predictions:
     """Columns of the teacher's own logits: it agrees with itself everywhere.
 
-    Of SparseLogits, w is at most k, and a label that was not kept has an unknown probability.
+    Of SparseLogits, w is at most k, and a label that was not kept has an unknown probability. Of SampledTargets the
+    ranks of all classes but the likeliest are unknown, so w is 1.
     """
-    if not isinstance(teacher, SparseLogits):
+    if isinstance(teacher, Tensor):
         own_words = student_predictions(ids, labels, teacher, teacher)
         return replace(own_words, agrees=np.ones(len(labels), np.bool_))  # where two logits tie as well
-    if 1.0 not in teacher.tails:
-        raise StageError("the cached logits have no tail at temperature 1, so no probability can be had from them")
-    kept, values = cast(Tensor, teacher.ids), cast(Tensor, teacher.values)
-    log_mass = torch.logaddexp(values.logsumexp(dim=-1), cast(Tensor, teacher.tails[1.0]))
-    log_probability = values - log_mass.unsqueeze(-1)
+    kept, log_probability = _first_of_sample(teacher) if isinstance(teacher, SampledTargets) else _ranked(teacher)
     hit = kept == labels.unsqueeze(-1)
     own = torch.where(hit, log_probability, -torch.inf).amax(dim=-1)
     return Predictions(
@@ -98,10 +97,26 @@ def teacher_predictions(ids: np.ndarray, labels: Tensor, teacher: Tensor | Spars
         labels.numpy(),
         kept[:, :_RANKS].numpy(),
         log_probability[:, :_RANKS].exp().numpy(),
-        own.masked_fill(~hit.any(dim=-1), torch.nan).numpy(),
+        own.masked_fill(own == -torch.inf, torch.nan).numpy(),
         np.ones(len(labels), np.bool_),
         np.zeros(len(labels)),
     )
+
+
+def _ranked(teacher: SparseLogits) -> tuple[Tensor, Tensor]:
+    """The kept classes (n, k), likeliest first, and their log-probabilities at T=1."""
+    if 1.0 not in teacher.tails:
+        raise StageError("the cached logits have no tail at temperature 1, so no probability can be had from them")
+    values = cast(Tensor, teacher.values)
+    log_mass = torch.logaddexp(values.logsumexp(dim=-1), cast(Tensor, teacher.tails[1.0]))
+    return cast(Tensor, teacher.ids), values - log_mass.unsqueeze(-1)
+
+
+def _first_of_sample(teacher: SampledTargets) -> tuple[Tensor, Tensor]:
+    """The likeliest class (n, 1) and the log of its weight at T=1: its probability as the sample tells it."""
+    if 1.0 not in teacher.weights:
+        raise StageError("the cached sample has no weights at temperature 1, so no probability can be had from it")
+    return cast(Tensor, teacher.ids)[:, :1], cast(Tensor, teacher.weights[1.0])[:, :1].log()
 
 
 def join_predictions(pieces: Sequence[Predictions]) -> Predictions:

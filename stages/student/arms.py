@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ...cache import SparseLogits
 from ..errors import StageError
-from .batch import Batch
+from .batch import Batch, Target
 from .spec import Arm, StudentSpec, TermSpec
 
 
@@ -23,7 +22,7 @@ class Lesson:
     rows: int
     labels: Tensor
     labelled: int
-    signals: Mapping[str, Tensor | SparseLogits]
+    signals: Mapping[str, Target]
 
 
 def arm_terms(student: StudentSpec, arm: Arm) -> tuple[TermSpec, ...]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ...cache import SparseLogits
+from ...cache import HeadLogits, SampledTargets, SparseLogits
 
-Target = Tensor | SparseLogits  # a signal as a loss sees it
+Target = Tensor | SparseLogits | SampledTargets | HeadLogits  # a signal as a loss sees it
 
 
 @dataclass(frozen=True, slots=True)

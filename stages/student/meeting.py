@@ -19,6 +19,12 @@ from .spec import TermSpec
 Shape = tuple[int, ...]
 _PROJECTED = ("mse", "cosine")
 _OPTIONS = ("temperature", "label_smoothing")
+_NOT_DENSE = {  # what codecs of logits keep, of which a loss needs to know
+    "topk": "the top {k} entries",
+    "pps": "a sample of {k} entries",
+    "sampling": "a sample of {draws} draws",
+    "head": "what enters the teacher's head",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +81,35 @@ def _signal(spec: TermSpec, place: str, signals: Mapping[str, SignalSchema]) -> 
 
 
 def _check_codec(spec: TermSpec, place: str, schema: SignalSchema) -> None:
-    """A top-k signal is read by losses that know it, at the temperatures whose tail it keeps."""
-    if schema.codec != "topk":
+    """A signal that is not kept dense is read by losses that know it, at the temperatures that it keeps."""
+    if schema.codec not in _NOT_DENSE:
         return
     if not LOSSES[spec.loss].sparse:
+        kept = _NOT_DENSE[schema.codec].format(**schema.parameters)
+        raise StageError(f"{place}: signal {spec.signal!r} keeps {kept} alone; use kl")
+    allowed = kept_temperatures(schema)
+    if allowed is not None and spec.temperature not in allowed:
+        stored = ", ".join(f"{t:g}" for t in allowed)
+        what = "exact tail" if schema.codec == "topk" else "weights"
+        field = "sample_temperature" if schema.codec == "sampling" else "temperatures"
         raise StageError(
-            f"{place}: signal {spec.signal!r} keeps the top {schema.parameters['k']} entries alone; use kl"
+            f"{place}: signal {spec.signal!r} has no {what} at temperature {spec.temperature:g}, only at {stored}; "
+            f"use one of them, or build the cache with it under cache.signals.{spec.signal}.{field}"
         )
-    kept = [float(t) for t in schema.parameters["temperatures"]]
-    if spec.temperature not in kept:
-        stored = ", ".join(f"{t:g}" for t in kept)
-        raise StageError(
-            f"{place}: signal {spec.signal!r} has no exact tail at temperature {spec.temperature:g}, only at {stored}; "
-            f"use one of them, or build the cache with it under cache.signals.{spec.signal}.temperatures"
-        )
+
+
+def kept_temperatures(schema: SignalSchema) -> tuple[float, ...] | None:
+    """The temperatures at which a signal of logits can be read; None for all."""
+    if schema.codec == "sampling":
+        return (float(schema.parameters["sample_temperature"]),)
+    kept = schema.parameters.get("temperatures")
+    return None if kept is None else tuple(float(t) for t in kept)
 
 
 def _reduced(place: str, output: Shape, schema: SignalSchema) -> Met:
     """An output with as many axes as the signal is met as it is; any other one is reduced as the signal was."""
     if len(output) == len(schema.shape) or schema.reduce == "none":
-        return Met(output, schema.shape)
+        return Met(output, schema.target_shape)
     try:
         reduced = REDUCTIONS[schema.reduce](torch.empty((1, *output), device="meta"))
     except StageError as error:

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from ...cache import SignalSchema, SparseLogits
+from ...cache import SignalSchema
 from ..capture.points import nearest
 from ..capture.reduction import REDUCTIONS
 from ..errors import StageError
@@ -53,8 +53,7 @@ class Objective(nn.Module):
         output = REDUCTIONS[term.reduce](output)
         if str(number) in self.projectors:
             output = self.projectors[str(number)](output)
-        target: Tensor | SparseLogits = lesson.signals[spec.signal]
-        return function(output, target).mean()
+        return function(output, lesson.signals[spec.signal]).mean()
 
 
 def build_objective(

@@ -40,23 +40,21 @@ def build_sampling(draws: int | None = None, sample_temperature: float = 1.0) ->
 
 
 def build_head(
-    hidden: str = "f16",
+    keep: str = "f16",
     classes: int | None = None,
     weight: np.ndarray | None = None,
     bias: np.ndarray | None = None,
 ) -> Codec:
     """The input of the head; weight and bias are constants of the cache."""
-    if hidden not in ("f16", "int8"):
-        raise CacheError(f"codec head keeps the head's input as f16 or int8, not {hidden!r}")
+    if keep not in ("f16", "int8"):
+        raise CacheError(f"codec head keeps the head's input as f16 or int8, not {keep!r}")
     if classes is not None:
         _count("head", "classes", classes, 1)
     if weight is not None and bias is not None:
         _check_head(weight, bias, classes)
-    return (
-        Head("f16", Dense("f16"), classes, weight, bias)
-        if hidden == "f16"
-        else Head("int8", Int8(), classes, weight, bias)
-    )
+    if keep == "int8":
+        return Head("int8", Int8(), classes, weight, bias)
+    return Head("f16", Dense("f16"), classes, weight, bias)
 
 
 def _check_head(weight: np.ndarray, bias: np.ndarray, classes: int | None) -> None:

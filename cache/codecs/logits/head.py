@@ -15,12 +15,12 @@ from .head_logits import HeadLogits
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Logits of shape (.., classes) as the head's input (.., d), kept by `kept` (f16 or int8, named `hidden`).
+    """Logits of shape (.., classes) as the head's input (.., d), kept by `kept` (f16 or int8, as `keep` says).
 
     `weight` (classes, d) and `bias` (classes,) are needed for reading alone. They are copied to a device once.
     """
 
-    hidden: Literal["f16", "int8"]
+    keep: Literal["f16", "int8"]
     kept: Codec
     classes: int | None = None
     weight: np.ndarray | None = None
@@ -31,7 +31,7 @@ class Head:
     @property
     def parameters(self) -> Mapping[str, Any]:
         known = {} if self.classes is None else {"classes": self.classes}
-        return {"hidden": self.hidden, **known}
+        return {"keep": self.keep, **known}
 
     def parts(self, shape: tuple[int, ...]) -> tuple[Part, ...]:
         if not shape:

@@ -19,7 +19,8 @@ __all__ = ["LOSSES", "Loss", "attention_kl", "attention_mse", "cosine", "cross_e
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A loss, the fields of a term that it takes, whether its target is the labels, whether it reads SparseLogits."""
+    """A loss, the fields of a term that it takes, whether its target is the labels, whether it reads
+    logits that are not dense: SparseLogits, SampledTargets, HeadLogits."""
 
     function: Callable[..., Tensor]
     options: tuple[str, ...] = ()

@@ -1,26 +1,34 @@
-"""The soft-target loss of Hinton et al. 2015 (arXiv 1503.02531) on dense logits, and on logits of which k are kept."""
+"""The soft-target loss of Hinton et al. 2015 (arXiv 1503.02531), in whatever form the cache keeps the logits."""
 
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from ....cache import SparseLogits
+from ....cache import HeadLogits, SampledTargets, SparseLogits
 from ...errors import StageError
-from .precision import at_least_float32
+from .precision import at_least_float32, full_precision
+from .sampled import sampled_kl
+
+SoftTarget = Tensor | SparseLogits | SampledTargets | HeadLogits
 
 
-def kl(output: Tensor, target: Tensor | SparseLogits, *, temperature: float = 1.0) -> Tensor:
+@full_precision
+def kl(output: Tensor, target: SoftTarget, *, temperature: float = 1.0) -> Tensor:
     """T^2 * KL(softmax(target / T) || softmax(output / T)) per sample, (B,); output (B, C) logits.
 
-    A dense target is (B, C) logits. A SparseLogits target gives the divergence over k + 1 buckets: the kept classes,
-    and one for all the rest, whose mass is exact. It is a lower bound of the dense one, and equal to it when k = C;
-    StageError when the cache has no tail at this temperature. Softmax in float32.
+    A dense target is (B, C) logits; HeadLogits are made dense here. A SparseLogits target gives the divergence over
+    k + 1 buckets: the kept classes, and one for all the rest, whose mass is exact. It is a lower bound of the dense
+    one, and equal to it when k = C. SampledTargets give an estimate without bias, see `sampled_kl`. StageError when the
+    cache has no tail, or no weights, at this temperature. Softmax in float32.
     """
+    if isinstance(target, SampledTargets):
+        return sampled_kl(output, target, temperature)
     student = at_least_float32(output) / temperature
     if isinstance(target, SparseLogits):
         return temperature**2 * _bucket_kl(student, target, temperature)
-    teacher = (at_least_float32(target) / temperature).log_softmax(dim=-1)
+    dense = cast(Tensor, target.logits()) if isinstance(target, HeadLogits) else target
+    teacher = (at_least_float32(dense) / temperature).log_softmax(dim=-1)
     return temperature**2 * _divergence(teacher, student.log_softmax(dim=-1))
 
 
