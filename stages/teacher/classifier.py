@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
+from ...cache.codecs import QueryKey
 from ...cache.spec import SignalSpec
 from ..capture import listen
-from ..capture.reduction import REDUCTIONS
+from ..capture.reduction import reduce_heard
 from ..errors import StageError
 from .model import load_classifier
+from .signal_schema import Heard, heard_point
 from .spec import TeacherSpec
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -20,20 +22,21 @@ _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 class ImageClassifier:
     """A teacher of the AutoModelForImageClassification family.
 
-    `signals` maps each signal to its spec; calling it returns {signal: (B, ...)} in the model's dtype.
+    `signals` maps each signal to its spec; calling it returns {signal: (B, ...)} in the model's
+    dtype, `Ragged` where rows differ in length, `QueryKey` for `codec: factored`.
     """
 
     def __init__(
         self, spec: TeacherSpec, folder: Path, signals: Mapping[str, SignalSpec], device: torch.device
     ) -> None:
         self.device, self._signals = device, dict(signals)
-        self._points = {name: signal.point or name for name, signal in signals.items()}
+        self._points = {name: heard_point(name, signal) for name, signal in signals.items()}
         self.model = load_classifier(spec, folder, device)
         self._listening: AbstractContextManager[Any] = listen(self.model, sorted(set(self._points.values())))
         self._ears = self._listening.__enter__()
         self._autocast = _AUTOCAST.get(spec.autocast or "")
 
-    def __call__(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def __call__(self, inputs: Mapping[str, torch.Tensor]) -> dict[str, Heard]:
         """Run the model once on inputs that are on its device."""
         if self.model.training:
             raise StageError("the teacher is in training mode: dropout would be cached as if it were knowledge")
@@ -60,9 +63,11 @@ class ImageClassifier:
         """Stop listening."""
         self._listening.__exit__(None, None, None)
 
-    def _reduce(self, name: str, values: torch.Tensor) -> torch.Tensor:
+    def _reduce(self, name: str, values: Heard) -> Heard:
+        if isinstance(values, QueryKey):
+            return values
         try:
-            return REDUCTIONS[self._signals[name].reduce](values)
+            return reduce_heard(self._signals[name].reduce, values)
         except StageError as error:
             raise StageError(f"cache.signals.{name}: {error}") from error
 

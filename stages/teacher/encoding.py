@@ -12,19 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...cache.codecs import Ragged
+from ...cache.errors import CacheError
 from ...cache.format.schema import SignalSchema
 from ..cache_identity import PIXELS
-from ..errors import StageFailed
+from ..errors import StageError, StageFailed
 from .batch import PreparedBatch
+from .signal_schema import Heard
+from .soundness import finite_rows, whole_rows
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
-    """Encoded rows on their way to the host. `finite` maps a signal to bool (n,); `done` is the copy's CUDA event."""
+    """Encoded rows on their way to the host. `finite` and `whole` map a signal to bool (n,): which rows hold finite
+    values, and which are not cut into by packing; `done` is the copy's CUDA event."""
 
     prepared: PreparedBatch
     parts: Mapping[str, Mapping[str, torch.Tensor]]
     finite: Mapping[str, torch.Tensor]
+    whole: Mapping[str, torch.Tensor]
     started: Any
     done: Any
 
@@ -34,7 +40,10 @@ class EncodedBatch:
             self.done.synchronize()
         for name, finite in self.finite.items():
             if not bool(finite.all()):
-                raise StageFailed(_not_finite(name, self.prepared, int(torch.argmin(finite.to(torch.uint8)))))
+                raise StageFailed(_not_finite(name, self.prepared, _first_false(finite)))
+        for name, whole in self.whole.items():
+            if not bool(whole.all()):
+                raise StageFailed(_not_whole(name, self.prepared, _first_false(whole)))
         return {name: {part: tensor.numpy() for part, tensor in parts.items()} for name, parts in self.parts.items()}
 
     def seconds(self) -> float:
@@ -55,35 +64,44 @@ def clock(device: torch.device) -> Any:
 
 def encode_batch(
     prepared: PreparedBatch,
-    heard: Mapping[str, torch.Tensor],
+    heard: Mapping[str, Heard],
     schemas: Mapping[str, SignalSchema],
     started: Any,
     device: torch.device,
 ) -> EncodedBatch:
-    """Encode what was heard, and the views when the cache keeps pixels. `started` is the `clock` before the teacher."""
+    """Encode what was heard, and the views when the cache keeps pixels. `started` is the `clock` before the teacher.
+
+    Without rows nothing was heard, and every part is empty. Raises StageFailed, naming signal and shard, for a batch
+    that is not as the first one was.
+    """
+    if not prepared.rows:
+        parts = {name: _no_rows(schema) for name, schema in schemas.items()}
+        return EncodedBatch(prepared, parts, {}, {}, started, clock(device))
     with torch.inference_mode():
+        finite = {name: _host(finite_rows(x, schemas[name].packing)) for name, x in heard.items()}
+        whole = {name: whole_rows(x, schemas[name].packing) for name, x in heard.items()}
         values = dict(heard)
-        finite = {name: _host(_finite_rows(x)) for name, x in values.items()}
         if prepared.views is not None:
             values[PIXELS] = prepared.views
-        parts = {
-            name: {part: _host(tensor) for part, tensor in schemas[name].build().encode(x).items()}
-            for name, x in values.items()
-        }
-    return EncodedBatch(prepared, parts, finite, started, clock(device))
+        parts = {name: _encoded(prepared, schemas[name], x) for name, x in values.items()}
+    kept = {name: _host(rows) for name, rows in whole.items() if rows is not None}
+    return EncodedBatch(prepared, parts, finite, kept, started, clock(device))
 
 
-def check_finite(prepared: PreparedBatch, heard: Mapping[str, torch.Tensor]) -> None:
-    """Raise StageFailed for a value that is not finite; waits for the device."""
+def check_first(prepared: PreparedBatch, heard: Mapping[str, Heard], schemas: Mapping[str, SignalSchema]) -> None:
+    """Look at the first batch before anything is published; waits for the device.
+
+    Raises StageFailed for a value that is not finite, StageError for maps that their packing would cut into.
+    """
     for name, values in heard.items():
-        finite = _finite_rows(values)
-        if not bool(finite.all()):
-            raise StageFailed(_not_finite(name, prepared, int(torch.argmin(finite.to(torch.uint8)))))
+        packing = schemas[name].packing
+        if not bool((finite := finite_rows(values, packing)).all()):
+            raise StageFailed(_not_finite(name, prepared, _first_false(finite)))
+        if (whole := whole_rows(values, packing)) is not None and not bool(whole.all()):
+            raise StageError(_not_whole(name, prepared, _first_false(whole)))
 
 
-def measure_errors(
-    heard: Mapping[str, torch.Tensor], schemas: Mapping[str, SignalSchema]
-) -> dict[str, dict[str, float]]:
+def measure_errors(heard: Mapping[str, Heard], schemas: Mapping[str, SignalSchema]) -> dict[str, dict[str, float]]:
     """What each codec loses on these rows, measured by decoding what was encoded."""
     found = {}
     with torch.inference_mode():
@@ -94,12 +112,21 @@ def measure_errors(
     return found
 
 
-def _finite_rows(values: torch.Tensor) -> torch.Tensor:
-    """Which rows (n,) hold finite values alone, in one pass: minimum and maximum carry NaN and infinity."""
-    if values[0:1].numel() == 0:
-        return torch.ones(len(values), dtype=torch.bool, device=values.device)
-    low, high = torch.aminmax(values.flatten(1), dim=1)
-    return torch.isfinite(low) & torch.isfinite(high)
+def _encoded(prepared: PreparedBatch, schema: SignalSchema, values: Heard) -> dict[str, torch.Tensor]:
+    """The parts on their way to the host."""
+    if isinstance(values, Ragged) and schema.packing is None:
+        raise StageFailed(
+            f"signal {schema.name}: rows of shard {prepared.shard} differ in length, and those of the first batch did "
+            "not: the teacher's inputs must always come with an attention_mask, or never"
+        )
+    try:
+        return {part: _host(tensor) for part, tensor in schema.build().encode(values).items()}
+    except CacheError as error:
+        raise StageFailed(f"signal {schema.name}, shard {prepared.shard}: {error}") from error
+
+
+def _no_rows(schema: SignalSchema) -> dict[str, torch.Tensor]:
+    return {part.name: torch.zeros((0, *part.shape), dtype=getattr(torch, part.dtype)) for part in schema.parts()}
 
 
 def _host(tensor: torch.Tensor) -> torch.Tensor:
@@ -109,11 +136,25 @@ def _host(tensor: torch.Tensor) -> torch.Tensor:
     return pinned.copy_(tensor, non_blocking=True)
 
 
-def _not_finite(name: str, prepared: PreparedBatch, row: int) -> str:
-    views = prepared.rows // max(1, len(prepared.ids))
-    sample, view = divmod(row, views)
+def _first_false(rows: torch.Tensor) -> int:
+    return int(torch.argmin(rows.to(torch.uint8)))
+
+
+def _sample(prepared: PreparedBatch, row: int) -> str:
+    sample, view = divmod(row, prepared.rows // max(1, len(prepared.ids)))
+    return f"sample {str(prepared.ids[sample])!r} (view {view}) of shard {prepared.shard}"
+
+
+def _not_whole(name: str, prepared: PreparedBatch, row: int) -> str:
     return (
-        f"signal {name} is NaN or infinite for sample {str(prepared.ids[sample])!r} (view {view}) of shard "
-        f"{prepared.shard}. If teacher.dtype or teacher.autocast is float16, use bfloat16 or float32; otherwise "
-        "look at the sample"
+        f"signal {name}: a token of {_sample(prepared, row)} looks at padding, or, where cache.signals.{name} says "
+        "`causal: true`, at later tokens, and what it sees there would be dropped. Leave out `causal` if this "
+        "attention is not causal"
+    )
+
+
+def _not_finite(name: str, prepared: PreparedBatch, row: int) -> str:
+    return (
+        f"signal {name} is NaN or infinite for {_sample(prepared, row)}. If teacher.dtype or "
+        "teacher.autocast is float16, use bfloat16 or float32; otherwise look at the sample"
     )

@@ -6,18 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ...cache import Rectangle
-from ...cache.codecs import build_codec
 from ...cache.format.schema import SignalSchema
 from ...cache.grid.extension import extension_folder
 from ...cache.spec import SignalSpec
 from ...cache.storage.address import Address, open_store
 from ...data import Source, ViewPolicy
 from ..asked_cache import AskedCache
-from ..cache_identity import PIXELS, cache_fingerprint, codec_parameters
+from ..cache_identity import PIXELS, cache_fingerprint
 from ..errors import StageError
+from .signal_schema import Heard, signal_schema
 from .spec import TeacherSpec
 from .weights import teacher_fingerprint, teacher_folder
 
@@ -78,24 +76,11 @@ class CacheJob:
             **cache_fingerprint(self.source, self.policy, self.keep_pixels, self.signals, self.block),
         }
 
-    def schemas(self, heard: Mapping[str, torch.Tensor]) -> dict[str, SignalSchema]:
+    def schemas(self, heard: Mapping[str, Heard]) -> dict[str, SignalSchema]:
         """Schemas of the signals from one heard batch. Raises StageError naming a signal its codec cannot hold."""
         if PIXELS in self.signals:
             raise StageError(f"cache.signals.{PIXELS}: this name is kept for views.keep_pixels")
-        found = {}
-        for name, spec in self.signals.items():
-            codec = build_codec(spec.codec, codec_parameters(spec))
-            shape = tuple(heard[name].shape[1:])
-            found[name] = SignalSchema(
-                name,
-                codec.name,
-                codec.parameters,
-                shape,
-                spec.point or name,
-                spec.reduce,
-                compression=spec.compress,
-            )
-            found[name].parts()
+        found = {name: signal_schema(name, spec, heard[name]) for name, spec in self.signals.items()}
         if self.keep_pixels:
             side = (self.policy.size, self.policy.size, self.policy.channels)
             found[PIXELS] = SignalSchema(PIXELS, "u8", {}, side, "view")

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...cache import Cache, CacheError, Manifest, create_cache, open_cache
+from ...cache import Cache, Manifest, create_cache, open_cache
 from ...cache.format.schema import check_name
 from ...cache.grid.extension import publish_extension
 from ...cache.opening import cache_exists, note_receipts
@@ -21,10 +21,11 @@ from ..errors import Interrupted, StageError
 from ..versions import library_versions
 from .batch import PreparedBatch
 from .classifier import ImageClassifier
-from .encoding import check_finite, clock, encode_batch, measure_errors
+from .encoding import check_first, clock, encode_batch, measure_errors
 from .job import CacheJob
 from .loader import PreparedPieces, plan_pieces, prepared_batches
 from .preprocessing import Preprocessor
+from .signal_schema import Heard
 from .sink import ShardSink
 
 Progress = Callable[[int, int], None]  # rows done, rows to do
@@ -126,11 +127,8 @@ class _Run:
         if not first.rows:
             raise StageError(f"the first shard, {first.shard}, holds no sample: remove it, or put samples into it")
         heard = self._hear(teacher, first)
-        check_finite(first, heard)  # nothing is published of a teacher that says NaN
-        try:
-            schemas = self.job.schemas(heard)
-        except CacheError as error:
-            raise StageError(f"cache.signals: {error}") from error
+        schemas = self.job.schemas(heard)
+        check_first(first, heard, schemas)  # nothing is published of a teacher that says NaN
         errors = measure_errors(heard, schemas)
         schemas = {name: replace(schema, error=errors.get(name, {})) for name, schema in schemas.items()}
         create_cache(self.job.address, self._manifest(schemas, teacher))
@@ -175,7 +173,7 @@ class _Run:
         if prepared.start == 0:
             self._shard_started = perf_counter()
         started = clock(self.device)
-        heard = self._hear(teacher, prepared) if prepared.rows else _nothing(schemas, self.job.signals)
+        heard = self._hear(teacher, prepared) if prepared.rows else {}
         encoded = encode_batch(prepared, heard, schemas, started, self.device)
         facts: dict[str, Any] = {}
         if prepared.last:
@@ -183,7 +181,7 @@ class _Run:
             facts = {"error": errors, "cost": {"seconds": perf_counter() - self._shard_started}}
         sink.put(encoded, facts)
 
-    def _hear(self, teacher: ImageClassifier, prepared: PreparedBatch) -> dict[str, torch.Tensor]:
+    def _hear(self, teacher: ImageClassifier, prepared: PreparedBatch) -> dict[str, Heard]:
         if not self.job.signals:
             return {}  # only the views' pixels are missing
         inputs = {name: value.to(self.device, non_blocking=True) for name, value in prepared.inputs.items()}
@@ -200,8 +198,3 @@ class _Run:
                 return
             self.waited += perf_counter() - started
             yield prepared
-
-
-def _nothing(schemas: Mapping[str, Any], signals: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """Zero rows of every heard signal, for a shard without samples."""
-    return {name: torch.zeros((0, *schemas[name].shape)) for name in signals}

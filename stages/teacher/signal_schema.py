@@ -1,0 +1,74 @@
+"""How a signal will lie on disk, from its settings and one heard batch: shape, packing, what its codec must know."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ...cache.codecs import Packing, QueryKey, Ragged, build_codec
+from ...cache.errors import CacheError
+from ...cache.format.schema import SignalSchema
+from ...cache.spec import SignalSpec
+from ..cache_identity import written_parameters
+from ..capture import parse_point
+from ..capture.reduction import token_axes
+from ..errors import StageError
+
+Heard = Tensor | Ragged | QueryKey
+
+
+def heard_point(name: str, spec: SignalSpec) -> str:
+    """The capture point at which a signal is heard. Raises StageError for settings that do not go together."""
+    place, point = f"cache.signals.{name}", parse_point(spec.point or name)
+    if spec.codec == "pca":
+        raise StageError(
+            f"{place}: codec pca finds its directions in a finished cache: build the signal with f16 or int8, then "
+            "`teachercache cache recode` makes it"
+        )
+    if point.kind == "qk":
+        raise StageError(f"{place}: {point.name} is heard for `point: attention.{point.index}, codec: factored` alone")
+    if spec.codec != "factored":
+        return point.name
+    if point.kind != "attention" or spec.reduce != "none" or spec.causal:
+        raise StageError(
+            f"{place}: codec factored keeps attention.N of all heads, and takes neither reduce nor causal (it knows)"
+        )
+    return f"qk.{point.index}"
+
+
+def signal_schema(name: str, spec: SignalSpec, values: Heard) -> SignalSchema:
+    """The schema of a signal whose first values these are. Raises StageError when its codec cannot hold it."""
+    try:
+        if isinstance(values, QueryKey):
+            schema = _factored(name, spec, values)
+        else:
+            shape = tuple((values.values if isinstance(values, Ragged) else values).shape[1:])
+            schema = _schema(name, spec, shape, written_parameters(spec), _packing(name, spec, values))
+        schema.parts()
+    except CacheError as error:
+        raise StageError(f"cache.signals.{name}: {error}") from error
+    return schema
+
+
+def _factored(name: str, spec: SignalSpec, values: QueryKey) -> SignalSchema:
+    rows, heads, tokens, width = values.query.shape
+    heard = {"width": width, "key_heads": values.key.shape[1], "causal": bool(values.causal)}
+    packing = None if values.lengths is None else Packing((1,))
+    return _schema(name, spec, (heads, tokens, tokens), {**written_parameters(spec), **heard}, packing)
+
+
+def _schema(
+    name: str, spec: SignalSpec, shape: tuple[int, ...], parameters: dict[str, Any], packing: Packing | None
+) -> SignalSchema:
+    codec = build_codec(spec.codec, parameters)
+    place = spec.point or name
+    return SignalSchema(
+        name, codec.name, codec.parameters, shape, place, spec.reduce, packing=packing, compression=spec.compress
+    )
+
+
+def _packing(name: str, spec: SignalSpec, values: Tensor | Ragged) -> Packing | None:
+    """Rows that were heard with their lengths are packed, and causal maps are."""
+    axes = token_axes(parse_point(spec.point or name).kind, spec.reduce)
+    if spec.causal and len(axes) != 2:
+        raise StageError(f"cache.signals.{name}: causal is for attention maps, and this signal is none")
+    return Packing(axes, spec.causal) if spec.causal or isinstance(values, Ragged) else None
