@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from .commands import cache, check, evaluate, init, report, run, train
+from .commands import cache, check, evaluate, init, report, run, teacher, train
 from .console import errors
 
 EXAMPLES = "Start with [bold]teachercache init recipe.yaml[/bold], then [bold]teachercache run recipe.yaml[/bold]."
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(help="Build, look into, change and keep caches.", no_args_is_help=True, rich_markup_mode="rich")
 
+teacher_app = typer.Typer(help="Look at teachers.", no_args_is_help=True, rich_markup_mode="rich")
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "init": init.init,
     "check": check.check,
@@ -30,11 +32,15 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": report.report,
     "run": run.run,
 }
+TEACHER_COMMANDS: dict[str, Callable[..., Any]] = {"report": teacher.report}
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)
 for _name, _function in cache.COMMANDS.items():
     cache_app.command(_name)(_function)
+for _name, _function in TEACHER_COMMANDS.items():
+    teacher_app.command(_name)(_function)
 app.add_typer(cache_app, name="cache")
+app.add_typer(teacher_app, name="teacher")
 
 
 def main() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..quality.reliability import reliability_bins
 from .predictions import Predictions
 
-BINS = 15
 _CONFUSION_CLASSES = 100  # a larger table is not read by anyone
 
 
@@ -53,17 +53,11 @@ def reliability(predictions: Predictions) -> list[dict[str, float]]:
 
     Bins are ((m - 1) / 15, m / 15], as in Guo et al. 2017 (arXiv 1706.04599); confidence is the probability of top-1.
     """
-    confidence = np.clip(predictions.top_probability[:, 0], 0.0, 1.0)
     correct = predictions.top[:, 0] == predictions.labels
-    place = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
-    counts = np.bincount(place, minlength=BINS)
-    filled = np.flatnonzero(counts)
-    sums = (np.bincount(place, weights=column, minlength=BINS)[filled] for column in (confidence, correct))
-    means = [column / counts[filled] for column in sums]
-    shares = counts[filled] / len(predictions)
+    bins = reliability_bins(predictions.top_probability[:, 0], correct)
     return [
         {"confidence": float(mean), "accuracy": float(accuracy), "share": float(share)}
-        for mean, accuracy, share in zip(*means, shares, strict=True)
+        for mean, accuracy, share in zip(bins.confidence, bins.accuracy, bins.share, strict=True)
     ]
 
 
