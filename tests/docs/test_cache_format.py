@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from teachercache.cache import Manifest, RowIndex, SignalSchema, SparseLogits, create_cache, open_cache
-from teachercache.cache.codecs import CODECS
+from teachercache.cache.codecs import CODECS, Packing
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "goldens" / "cache-v1"
@@ -75,6 +75,7 @@ def test_the_documented_reader_reads_empty_long_and_missing_shards(documented: d
         "top": SignalSchema("top", "topk", {"k": 70_000, "temperatures": [0.5]}, (70_000,)),
         "score": SignalSchema("score", "f32", {}, ()),
         "hidden": SignalSchema("hidden", "int8", {}, (2, 3)),
+        "packed": SignalSchema("packed", "f16", {}, (5,), compression="zstd"),
     }
     manifest = Manifest({"signals": {}}, signals, ("empty", "missing", "long"), 1, 4)
     cache = create_cache(tmp_path / "cache", manifest)
@@ -110,7 +111,10 @@ def test_the_tables_name_every_field_of_a_document(heading: str, first: str, doc
 def test_the_table_of_a_signal_names_every_field() -> None:
     section = PAGE.split("An entry of `signals`:")[1].split("\n\nThe fingerprint")[0]
     written = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
-    assert written == list(json.loads((GOLDEN / "manifest.json").read_text())["signals"][0])
+    optional: dict[str, Any] = {"packing": Packing((0,)), "compression": "zstd", "constants": {"weight": "head"}}
+    assert written == list(SignalSchema("all", "f16", {}, (5,), **optional).to_json())
+    always = json.loads((GOLDEN / "manifest.json").read_text())["signals"][0]
+    assert [field for field in written if field not in optional] == list(always)
 
 
 def test_the_table_of_codecs_names_every_codec_and_its_parts() -> None:
