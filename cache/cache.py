@@ -250,7 +250,7 @@ class Cache:
 
     def _index_columns(self, shard: np.ndarray, local: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ids, views and labels of rows given by (number of the shard, row in it)."""
-        ids, views, labels = [], [], []
+        ids, views, labels = [np.zeros(0, np.str_)], [np.zeros(0, np.uint16)], [np.zeros(0, np.int64)]
         for number in np.unique(shard):
             index = self.reader(self.shards[number]).index
             chosen = local[shard == number]
@@ -272,7 +272,7 @@ class Cache:
 
     @cached_property
     def _samples(self) -> SampleLookup:
-        return SampleLookup(np.concatenate([self.reader(shard).ids for shard in self.shards]))
+        return SampleLookup(np.concatenate([np.zeros(0, np.str_), *(self.reader(shard).ids for shard in self.shards)]))
 
     def _shape(self, signal: str) -> tuple[int, ...]:
         return schema_of(self.manifest, signal).shape
