@@ -1,46 +1,53 @@
-"""What two tensors must have in common before a loss compares them. Nothing is broadcast to make them fit."""
+"""What two tensors must have in common before a loss compares them. Nothing is broadcast to make them fit.
+
+Both come back in the wider of their dtypes, at least float32.
+"""
 
 from torch import Tensor
 
 from ...errors import StageError
-from .precision import at_least_float32
+from .precision import alike
 
 
 def equal_pair(output: Tensor, target: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """Both in at least float32. StageError unless they have one shape."""
+    """The two. StageError unless they have one shape."""
     if output.shape != target.shape:
         raise StageError(f"{name}: the output is {tuple(output.shape)}, the signal {tuple(target.shape)}")
-    return at_least_float32(output), at_least_float32(target)
+    student, teacher = alike(output, target)
+    return student, teacher
 
 
 def row_pair(output: Tensor, target: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """Both as (B, entries of a row) in at least float32. StageError unless they have as many rows."""
+    """Both as (B, entries of a row). StageError unless they have as many rows."""
     if output.ndim < 2 or target.ndim < 2 or len(output) != len(target):
         raise StageError(
             f"{name}: needs as many rows on both sides, (B, ...); the output is {tuple(output.shape)}, the signal "
             f"{tuple(target.shape)}"
         )
-    return at_least_float32(output).flatten(1), at_least_float32(target).flatten(1)
+    student, teacher = alike(output, target)
+    return student.flatten(1), teacher.flatten(1)
 
 
 def token_pair(output: Tensor, target: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """(B, T, d) and (B, T, d') in at least float32. StageError unless only the widths differ."""
+    """(B, T, d) and (B, T, d'). StageError unless only the widths differ."""
     if output.ndim != 3 or target.ndim != 3 or output.shape[:2] != target.shape[:2]:
         raise StageError(
             f"{name}: needs (B, T, d) with the same B and T on both sides; the output is {tuple(output.shape)}, the "
             f"signal {tuple(target.shape)}"
         )
-    return at_least_float32(output), at_least_float32(target)
+    student, teacher = alike(output, target)
+    return student, teacher
 
 
 def map_pair(output: Tensor, target: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """(B, C, h, w) and (B, C', h', w') in at least float32. StageError for anything else."""
+    """(B, C, h, w) and (B, C', h', w'). StageError for anything else."""
     if output.ndim != 4 or target.ndim != 4 or len(output) != len(target):
         raise StageError(
             f"{name}: needs feature maps (B, C, h, w) with the same B; the output is {tuple(output.shape)}, the signal "
             f"{tuple(target.shape)}"
         )
-    return at_least_float32(output), at_least_float32(target)
+    student, teacher = alike(output, target)
+    return student, teacher
 
 
 def check_labels(labels: Tensor, output: Tensor, name: str) -> None:

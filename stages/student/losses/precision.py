@@ -15,6 +15,14 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
 
+def alike(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All in the widest of their dtypes, at least float32, so that products of them are defined."""
+    dtype = torch.float32
+    for values in tensors:
+        dtype = torch.promote_types(dtype, values.dtype)
+    return tuple(values.to(dtype) for values in tensors)
+
+
 def full_precision(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """The loss with autocast off: inside it a product of two float32 matrices would be taken in half precision."""
 

@@ -37,7 +37,7 @@ def attention_mse(output: Tensor, target: Tensor, *, mask: Tensor | None = None)
 
 
 def _pair(output: Tensor, target: Tensor, mask: Tensor | None, name: str) -> tuple[Tensor, Tensor]:
-    """Both in at least float32, with zeros at masked keys."""
+    """Both in at least float32, with zeros at masked keys and queries."""
     if output.shape != target.shape:
         raise StageError(
             f"{name}: the student's attention is {tuple(output.shape[1:])} (heads, T, T), the signal's "
@@ -47,7 +47,7 @@ def _pair(output: Tensor, target: Tensor, mask: Tensor | None, name: str) -> tup
     if mask is None:
         return student, teacher
     check_mask(mask, (len(output), output.shape[-1]), name)
-    padded = ~mask.view(len(mask), *[1] * (output.ndim - 2), -1)
+    padded = ~(mask.unsqueeze(1) & mask.unsqueeze(2)).view(len(mask), *[1] * (output.ndim - 3), *output.shape[-2:])
     return student.masked_fill(padded, 0.0), teacher.masked_fill(padded, 0.0)
 
 

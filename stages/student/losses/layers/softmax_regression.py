@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from ....errors import StageError
 from ..pairing import equal_pair
-from ..precision import at_least_float32, full_precision
+from ..precision import alike, full_precision
 
 
 @full_precision
@@ -22,8 +22,7 @@ def srrl(output: Tensor, target: Tensor, *, weight: Tensor, bias: Tensor | None 
             f"srrl: features are {tuple(output.shape)} and the teacher's head is {tuple(weight.shape)}; a projector to "
             f"width {weight.shape[-1]} is needed"
         )
-    dtype = at_least_float32(output).dtype
-    fixed = None if bias is None else bias.detach().to(dtype)
-    judged = functional.linear(output.to(dtype), weight.detach().to(dtype), fixed)
+    student, matrix, offset = alike(output, weight.detach(), weight.new_zeros(()) if bias is None else bias.detach())
+    judged = functional.linear(student, matrix) + offset
     judged, teacher = equal_pair(judged, target, "srrl")
     return (judged - teacher).square().mean(dim=1)

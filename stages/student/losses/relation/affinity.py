@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ....errors import StageError
-from ..precision import at_least_float32, full_precision
+from ..precision import alike, full_precision
 from ..relative_entropy import relative_entropy
 from ..unit import unit
 
@@ -59,4 +59,5 @@ def _affinity(image: Tensor, text: Tensor, scale: float | Tensor, who: str) -> T
             f"clip_affinity: the {who}'s image is {tuple(image.shape)} and its text {tuple(text.shape)}; both must be "
             "(B, d)"
         )
-    return scale * (unit(at_least_float32(image)) @ unit(at_least_float32(text)).T)
+    left, right = alike(image, text)
+    return scale * (unit(left) @ unit(right).T)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ....errors import StageError
-from ..precision import at_least_float32, full_precision
+from ..precision import alike, full_precision
 from ..unit import unit
 
 
@@ -67,5 +67,5 @@ def _embeddings(output: Tensor, target: Tensor, bank: Tensor) -> tuple[Tensor, T
         )
     if not len(bank):
         raise StageError("crd: the bank is empty")
-    student, teacher, others = (unit(at_least_float32(values)) for values in (output, target, bank))
+    student, teacher, others = map(unit, alike(output, target, bank))
     return student, teacher, others

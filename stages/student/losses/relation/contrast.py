@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ....errors import StageError
-from ..precision import at_least_float32, full_precision
+from ..precision import alike, full_precision
 from ..unit import unit
 
 
@@ -62,4 +62,5 @@ def _cosines(first: Tensor, second: Tensor, name: str) -> Tensor:
         raise StageError(
             f"{name}: needs (B, d) twice, of one width; they are {tuple(first.shape)} and {tuple(second.shape)}"
         )
-    return unit(at_least_float32(first)) @ unit(at_least_float32(second)).T
+    left, right = alike(first, second)
+    return unit(left) @ unit(right).T

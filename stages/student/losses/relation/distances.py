@@ -4,10 +4,12 @@ Each row gets the share of which it is the anchor, so that the mean over rows is
 "Relational Knowledge Distillation", arXiv 1904.05068.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from ..pairing import row_pair
 from ..precision import full_precision
@@ -39,11 +41,8 @@ def rkd_angle(output: Tensor, target: Tensor) -> Tensor:
     anchors = max(1, _CHUNK // (rows * max(rows, student.shape[1], teacher.shape[1])))
     if anchors >= rows:
         return _angle_rows(student, teacher, 0, rows)
-    parts = [
-        checkpoint(_angle_rows, student, teacher, start, anchors, use_reentrant=False)
-        for start in range(0, rows, anchors)
-    ]
-    return torch.cat(parts)
+    found: Tensor = _AnglesInPieces.apply(student, teacher, anchors)  # type: ignore[no-untyped-call]
+    return found
 
 
 def rkd(output: Tensor, target: Tensor, *, distance: float = 25.0, angle: float = 50.0) -> Tensor:
@@ -56,6 +55,39 @@ def _distances(rows: Tensor) -> Tensor:
     scaled = below_one(rows)
     distances = torch.cdist(scaled, scaled, compute_mode="donot_use_mm_for_euclid_dist")
     return distances / (distances.sum() / (distances > 0).sum().clamp_min(1)).where(distances.any(), 1.0)
+
+
+class _AnglesInPieces(torch.autograd.Function):
+    """`_angle_rows` of all rows, a few anchors at a time. Keeps only its inputs, and counts anew on the way back.
+
+    (torch.utils.checkpoint does the same, but keeps small things of every piece; between them the memory of the large
+    ones cannot be used again, and a process that needs 0.1 GB grew to 8.)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, anchors: int) -> Tensor:
+        ctx.save_for_backward(student, teacher)
+        ctx.anchors = anchors
+        found = student.new_empty(len(student))
+        for start in range(0, len(student), anchors):
+            found[start : start + anchors] = _angle_rows(student, teacher, start, anchors)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        sides = [values.detach().requires_grad_(ctx.needs_input_grad[i]) for i, values in enumerate(ctx.saved_tensors)]
+        wanted = [values for values in sides if values.requires_grad]
+        totals = [torch.zeros_like(values) for values in wanted]
+        with torch.autocast(gradient.device.type, enabled=False):
+            for start in range(0, len(gradient), ctx.anchors):
+                with torch.enable_grad():
+                    rows = _angle_rows(sides[0], sides[1], start, ctx.anchors)
+                parts = torch.autograd.grad(rows, wanted, gradient[start : start + len(rows)])
+                for total, part in zip(totals, parts, strict=True):
+                    total += part
+        found = iter(totals)
+        return *(next(found) if values.requires_grad else None for values in sides), None
 
 
 def _angle_rows(student: Tensor, teacher: Tensor, start: int, anchors: int) -> Tensor:

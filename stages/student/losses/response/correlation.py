@@ -1,10 +1,9 @@
 """DIST: the student's predictions need only correlate with the teacher's, in each row and in each class."""
 
+import torch
 from torch import Tensor
 
 from ..pairing import equal_pair
-
-_EPSILON = 1e-8
 
 
 def dist(output: Tensor, target: Tensor, *, temperature: float = 1.0, beta: float = 1.0, gamma: float = 1.0) -> Tensor:
@@ -17,13 +16,29 @@ def dist(output: Tensor, target: Tensor, *, temperature: float = 1.0, beta: floa
     student, teacher = equal_pair(output, target, "dist")
     q, p = (student / temperature).softmax(dim=-1), (teacher / temperature).softmax(dim=-1)
     inter = 1 - (_standard(q, -1) * _standard(p, -1)).sum(dim=-1)
-    rows, classes = q.shape
-    intra = 1 - rows / classes * (_standard(q, 0) * _standard(p, 0)).sum(dim=-1)
-    return temperature**2 * (beta * inter + gamma * intra)
+    return temperature**2 * (beta * inter + gamma * _shares(_standard(q, 0), _standard(p, 0)))
+
+
+def _shares(student: Tensor, teacher: Tensor) -> Tensor:
+    """(B,) each row's share of 1 - the mean over classes of student . teacher, which are (B, C).
+
+    As 1 - s . t = |s - t|^2 / 2 + (1 - |s|^2) / 2 + (1 - |t|^2) / 2: the first part belongs to rows, so that a row that
+    agrees has 0, and the others are 0 but for classes that are constant.
+    """
+    rows, classes = student.shape
+    apart = (student - teacher).square().sum(dim=-1) * rows / (2 * classes)
+    missing = 1 - (student.square().sum() + teacher.square().sum()) / (2 * classes)
+    return apart + missing
 
 
 def _standard(probability: Tensor, dim: int) -> Tensor:
-    """Centred over `dim`, and of length one. What hardly varies is rounding, and counts as constant: nearly 0."""
+    """Centred over `dim` and of length one. What varies by rounding alone is constant: left near 0, as short as it is.
+
+    Divided by its length, it would correlate by chance, and a student that says the same of everything (whose last
+    layer starts at zero) would have a gradient of 1e8.
+    """
     centred = probability - probability.mean(dim=dim, keepdim=True)
-    length = centred.square().sum(dim=dim, keepdim=True).clamp_min(_EPSILON**2).sqrt()
-    return centred / length
+    length: Tensor = torch.linalg.vector_norm(centred, dim=dim, keepdim=True)
+    whole: Tensor = torch.linalg.vector_norm(probability, dim=dim, keepdim=True)
+    rounding = 8 * torch.finfo(probability.dtype).eps * whole
+    return centred / length.where(length > rounding, 1.0)
