@@ -6,7 +6,7 @@ Both are marked row by row on the device, which is never made to wait; whoever t
 import torch
 from torch import Tensor
 
-from ...cache.codecs import Packing, QueryKey, Ragged
+from ...cache.codecs import HeadLogits, Packing, QueryKey, Ragged
 from ...cache.codecs.packing import causal_pairs, real_tokens
 from .signal_schema import Heard
 
@@ -17,16 +17,17 @@ def finite_rows(values: Heard, packing: Packing | None) -> Tensor:
     """Which rows (n,) hold finite values alone; what stands in the padding does not matter."""
     if isinstance(values, QueryKey):
         return _finite_query_key(values)
+    if isinstance(values, HeadLogits):
+        return _finite(values.hidden)
     if isinstance(values, Ragged):
-        assert packing is not None
-        return _finite(_silent_padding(values, packing.axes))
+        return _finite(_silent_padding(values, packing.axes if packing is not None else ()))
     return _finite(values)
 
 
 def whole_rows(values: Heard, packing: Packing | None) -> Tensor | None:
     """Which rows (n,) lose nothing when their maps are cut: no real query looks at padding, nor, where the packing is
     causal, at later tokens. None for what is not cut so."""
-    if packing is None or len(packing.axes) != 2 or isinstance(values, QueryKey):
+    if packing is None or len(packing.axes) != 2 or isinstance(values, QueryKey | HeadLogits):
         return None
     maps = values.values if isinstance(values, Ragged) else values
     tokens = maps.shape[packing.axes[0] + 1]
