@@ -43,6 +43,7 @@ def check_term(spec: TermSpec, place: str, output: Shape, signals: Mapping[str, 
         return _meet_labels(spec, place, output, classes)
     schema = _signal(spec, place, signals)
     _check_codec(spec, place, schema)
+    _check_lengths(spec, place, schema)
     met = _reduced(place, output, schema)
     if spec.projector is None and met.output != met.signal:
         raise StageError(f"{place}: {_shapes(spec, met)}{_advice(spec, met)}")
@@ -104,6 +105,15 @@ def kept_temperatures(schema: SignalSchema) -> tuple[float, ...] | None:
         return (float(schema.parameters["sample_temperature"]),)
     kept = schema.parameters.get("temperatures")
     return None if kept is None else tuple(float(t) for t in kept)
+
+
+def _check_lengths(spec: TermSpec, place: str, schema: SignalSchema) -> None:
+    """Losses compare rows of one length: what padding would mean to them is not known."""
+    if schema.packing is not None:
+        raise StageError(
+            f"{place}: rows of signal {spec.signal!r} differ in length, and no loss reads such rows yet; keep the "
+            "signal with a reduction that leaves no tokens (cls, mean, last)"
+        )
 
 
 def _reduced(place: str, output: Shape, schema: SignalSchema) -> Met:

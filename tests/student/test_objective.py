@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from teachercache.cache import SignalSchema
+from teachercache.cache.codecs import Packing
 from teachercache.stages.errors import StageError
 from teachercache.stages.student.arms import Lesson, lesson
 from teachercache.stages.student.losses import cosine, cross_entropy, kl, mse
@@ -202,3 +203,20 @@ def test_only_the_signals_that_some_trial_reads_are_needed() -> None:
     assert needed_signals([Trial(two, "labels-only", 0)]) == ()
     assert needs_labels(distilled) and not needs_labels(distilled[:1])
     assert needs_shuffled([Trial(one, "shuffled-cache", 0)]) and not needs_shuffled(distilled)
+
+
+def test_a_signal_whose_rows_differ_in_length_is_refused_and_not_read_as_padding() -> None:
+    packed = SignalSchema("text", "f16", {}, (10, 8), packing=Packing((0,)))
+    trial = Trial(student({"loss": "mse", "output": "hidden.1", "signal": "text"}), "distilled", 0)
+    with pytest.raises(StageError, match="rows of signal 'text' differ in length"):
+        build_objective(trial, OUTPUTS, {"text": packed}, 5)
+
+
+def test_an_output_is_met_at_the_row_of_its_first_token() -> None:
+    signal = SignalSchema("row", "u8sqrt", {}, (4, 10), reduce="cls-row")
+    trial = Trial(student({"loss": "attention_mse", "output": "attention.0", "signal": "row"}), "distilled", 0)
+    target = outputs()["attention.0"][:, :, 0] * 0.5
+    loss, _ = build_objective(trial, OUTPUTS, {"row": signal}, 5)(
+        outputs(), Lesson(4, LESSON.labels, 2, {"row": target})
+    )
+    torch.testing.assert_close(loss, (target**2).mean())
