@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from ..cache import Cache, CacheError
 from ..cache.rewriting.recode import NewCodec
 from ..cache.spec import SignalSpec
-from ..stages.cache_identity import codec_parameters
+from ..stages.cache_identity import codec_parameters, written_parameters
 from .errors import ConfigError
 
 
@@ -22,14 +22,33 @@ def new_codec(cache: Cache, signal: str, options: Mapping[str, Any]) -> NewCodec
     old = cache.manifest.signals[signal]
     given = {key: value for key, value in options.items() if value is not None}
     compression = given.pop("compress", old.compression)
+    if compression not in ("none", "zstd"):
+        raise ConfigError(f"--compress: {compression!r} is neither none nor zstd")
     if not given:
-        return NewCodec(old.codec, old.parameters, compression)
-    if isinstance(given.get("temperatures"), str):
-        given["temperatures"] = given["temperatures"].split(",")
+        described = cache.manifest.fingerprint.get("signals", {}).get(signal, {}).get("parameters")
+        return NewCodec(old.codec, old.parameters, compression, described=described)
+    spec = _spec({"codec": old.codec, **given})
+    unused = set(given) - {"codec", *codec_parameters(spec)}
+    if unused:
+        raise ConfigError(f"{_option(sorted(unused)[0])}: codec {spec.codec} does not take it")
+    return NewCodec(spec.codec, written_parameters(spec), compression, described=_described(spec))
+
+
+def _described(spec: SignalSpec) -> Mapping[str, Any]:
+    from ..cache.codecs import build_codec
+
+    return build_codec(spec.codec, codec_parameters(spec)).parameters
+
+
+def _spec(given: Mapping[str, Any]) -> SignalSpec:
     try:
-        spec = SignalSpec.model_validate({"codec": old.codec, **given})
+        split = {key: value.split(",") if key == "temperatures" else value for key, value in given.items()}
+        return SignalSpec.model_validate(split)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        option = "".join(f"--{part}" for part in first["loc"][:1])
-        raise ConfigError(f"{option}: {first['msg'].removeprefix('Value error, ')}") from error
-    return NewCodec(spec.codec, codec_parameters(spec), compression)
+        where = _option(str(first["loc"][0])) if first["loc"] else "recode"
+        raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

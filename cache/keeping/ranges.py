@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..codecs import Ragged, SparseLogits
+from ..codecs import HeadLogits, Ragged, SampledTargets, SparseLogits
 from ..errors import DamagedCacheError
 from ..format.schema import SignalSchema
 from ..grid.member import Member
@@ -50,6 +50,10 @@ Tests = Iterator[tuple[np.ndarray, str]]  # which rows are good: (n,) bool, and 
 def _tests(schema: SignalSchema, decoded: Any) -> Tests:
     if isinstance(decoded, SparseLogits):
         yield from _sparse_tests(decoded)
+    elif isinstance(decoded, SampledTargets):
+        yield from _sampled_tests(decoded)
+    elif isinstance(decoded, HeadLogits):
+        yield _finite(decoded.hidden)
     elif isinstance(decoded, Ragged):
         longest = schema.shape[schema.packing.axes[0]] if schema.packing else 0
         yield np.asarray(decoded.lengths) <= longest, f"it has more than {longest} tokens"
@@ -73,11 +77,23 @@ def _sum_to_one(probabilities: np.ndarray) -> tuple[np.ndarray, str]:
 
 def _sparse_tests(sparse: SparseLogits) -> Tests:
     ids, values = np.asarray(sparse.ids), sparse.values
-    yield _each((ids >= 0) & (ids < sparse.classes)), f"a class is none of {sparse.classes}"
+    yield _classes(ids, sparse.classes)
     yield _each(np.diff(np.sort(ids, axis=-1)) > 0), "a class is there twice"
     yield _each(np.isfinite(values) & (values <= 0)), "a value is not finite, or above the largest"
     for temperature, tail in sparse.tails.items():
         yield ~np.isnan(tail) & (tail < np.inf), f"the tail at temperature {temperature} is NaN or infinite"
+
+
+def _sampled_tests(sampled: SampledTargets) -> Tests:
+    yield _classes(np.asarray(sampled.ids), sampled.classes)
+    yield _finite(sampled.entropy)
+    for temperature, weights in sampled.weights.items():
+        good = np.isfinite(weights) & (weights >= 0)
+        yield _each(good), f"a weight at temperature {temperature} is negative or not finite"
+
+
+def _classes(ids: np.ndarray, classes: int) -> tuple[np.ndarray, str]:
+    return _each((ids >= 0) & (ids < classes)), f"a class is none of {classes}"
 
 
 def _each(good: Any) -> np.ndarray:

@@ -14,7 +14,8 @@ from ..codecs import Codec, build_codec
 from ..errors import CacheError
 from ..format.schema import SignalSchema
 from .agreement import check_same_keys, index_of, rows_of
-from .origin import Encoded, Figures, Origin, dense_rows, encode, shard_rows
+from .dense import dense_rows
+from .origin import Encoded, Figures, Origin, encode, shard_rows
 from .rewrite import Rewrite
 
 _MEASURED = 256  # rows on which the error is measured before the new cache is made
@@ -41,11 +42,11 @@ def average_plan(parents: Sequence[Cache], signal: str, weights: Sequence[float]
     check_same_keys(parents)
     schemas = [_schema(parent, signal) for parent in parents]
     classes = {tuple(parent.manifest.classes) for parent in parents}
-    if len({schema.shape for schema in schemas}) != 1 or len(classes) != 1:
+    if len({schema.target_shape for schema in schemas}) != 1 or len(classes) != 1:
         raise CacheError(f"the teachers' {signal} are not over the same classes in the same order")
-    built = build_codec(codec or schemas[0].codec, {} if codec else schemas[0].parameters)
-    origin = Averaged(tuple(parents), signal, tuple(weights), built, schemas[0].shape)
-    schema = SignalSchema(signal, built.name, built.parameters, schemas[0].shape, schemas[0].point, schemas[0].reduce)
+    built, shape = _codec(schemas[0], codec), schemas[0].target_shape
+    origin = Averaged(tuple(parents), signal, tuple(weights), built, shape)
+    schema = SignalSchema(signal, built.name, built.parameters, shape, schemas[0].point, schemas[0].reduce)
     manifest = replace(
         parents[0].manifest,
         fingerprint=_fingerprint(parents, signal, weights, schema),
@@ -75,11 +76,18 @@ class Averaged:
         return {}
 
 
+def _codec(first: SignalSchema, codec: str | None) -> Codec:
+    """The codec that is asked for, or the first parent's; of the input of a head the logits are averaged, in f16."""
+    if codec is None and first.codec != "head":
+        return build_codec(first.codec, first.parameters)
+    return build_codec(codec or "f16", {})
+
+
 def _schema(parent: Cache, signal: str) -> SignalSchema:
     if signal not in parent.manifest.signals:
         raise CacheError(f"{parent.url} has no signal {signal!r}; it has {', '.join(parent.signals)}")
     schema = parent.manifest.signals[signal]
-    if len(schema.shape) != 1 or schema.packing is not None:
+    if len(schema.target_shape) != 1 or schema.packing is not None:
         raise CacheError(f"signal {signal} of {parent.url} has rows of shape {schema.shape}; logits can be averaged")
     return schema
 

@@ -1,4 +1,4 @@
-"""Where the encoded rows of a rewritten signal come from: copied as they are, or decoded and encoded anew."""
+"""Where the encoded rows of a rewritten signal come from: the seam that recode and merge fill; here, copied rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,22 +41,6 @@ class Copied:
         return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Recoded:
-    """A signal of a parent, decoded and encoded by another codec."""
-
-    parent: Cache
-    signal: str
-    codec: Codec
-    shape: tuple[int, ...]
-
-    def encoded(self, shard: str, rows: np.ndarray) -> tuple[Encoded, Figures]:
-        return encode(self.codec, dense_rows(self.parent, self.signal, shard, rows), self.shape)
-
-    def measured(self, shard: str) -> Figures:
-        return {}
-
-
 def encode(codec: Codec, values: Any, shape: tuple[int, ...]) -> tuple[Encoded, Figures]:
     """Values as parts, and what that has lost, measured by decoding them."""
     parts = {name: np.asarray(part) for name, part in codec.encode(values).items()}
@@ -67,14 +51,6 @@ def encode(codec: Codec, values: Any, shape: tuple[int, ...]) -> tuple[Encoded, 
 def encoded_rows(cache: Cache, signal: str, shard: str, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Encoded rows of a finished shard, by their numbers in it."""
     return cache.encoded(signal, first_row(cache, shard) + rows)
-
-
-def dense_rows(cache: Cache, signal: str, shard: str, rows: np.ndarray) -> Any:
-    """Decoded rows of a finished shard, as an array or Ragged. Raises CacheError for forms that keep less than all."""
-    from .dense import dense
-
-    schema = cache.manifest.signals[signal]
-    return dense(schema, cache.codec(signal).decode(encoded_rows(cache, signal, shard, rows), schema.shape))
 
 
 def first_row(cache: Cache, shard: str) -> int:

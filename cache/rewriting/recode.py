@@ -7,24 +7,44 @@ from typing import Any
 import numpy as np
 
 from ..cache import Cache
-from ..codecs import Ragged
+from ..codecs import Codec, Ragged
 from ..errors import CacheError
 from ..format.schema import SignalSchema
-from .origin import Copied, Origin, Recoded, dense_rows, encode, shard_rows
+from .dense import dense_rows
+from .origin import Copied, Encoded, Figures, Origin, encode, shard_rows
 from .rewrite import Rewrite
 
+_NOT_FROM_VALUES = ("head", "factored")  # they keep what the values were made of
 _MEASURED = 256  # rows on which the error is measured before the new cache is made
 
 
 @dataclass(frozen=True, slots=True)
 class NewCodec:
-    """How a signal is to be kept: the codec, its parameters, the compression of its blocks, and arrays by the argument
-    of the codec that they are (kept once in the new cache)."""
+    """How a signal is to be kept: the codec, what it is built with, the compression of its blocks, and arrays by the
+    argument of the codec that they are (kept once in the new cache). `described` is what a fingerprint says of the
+    parameters; all of them when None."""
 
     codec: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     compression: str = "none"
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    described: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recoded:
+    """A signal of a parent, decoded and encoded by another codec."""
+
+    parent: Cache
+    signal: str
+    codec: Codec
+    shape: tuple[int, ...]
+
+    def encoded(self, shard: str, rows: np.ndarray) -> tuple[Encoded, Figures]:
+        return encode(self.codec, dense_rows(self.parent, self.signal, shard, rows), self.shape)
+
+    def measured(self, shard: str) -> Figures:
+        return {}
 
 
 def recode_plan(cache: Cache, codecs: Mapping[str, NewCodec]) -> Rewrite:
@@ -50,6 +70,8 @@ def _recoded(cache: Cache, name: str, new: NewCodec, named: Mapping[str, str]) -
     old = cache.manifest.signals[name]
     schema = replace(old, codec=new.codec, compression=new.compression, constants=named, error={})
     schema = replace(schema, parameters=dict(new.parameters))
+    if new.codec in _NOT_FROM_VALUES:
+        raise CacheError(f"signal {name}: codec {new.codec} keeps more than the values tell; build it with that codec")
     if (old.codec, dict(old.parameters)) == (new.codec, dict(new.parameters)):
         return replace(old, compression=new.compression), Copied(cache, name)
     values = _first_values(cache, name)
@@ -71,7 +93,7 @@ def _first_values(cache: Cache, name: str) -> Any:
 
 def _kept_constants(cache: Cache, codecs: Mapping[str, NewCodec]) -> dict[str, np.ndarray]:
     """Constants of the signals that keep their codec."""
-    kept = (schema for name, schema in cache.manifest.signals.items() if name not in codecs)
+    kept = (it for name, it in cache.manifest.signals.items() if name not in codecs or it.codec == codecs[name].codec)
     return {name: cache.constant(name) for schema in kept for name in schema.constants.values()}
 
 
@@ -83,7 +105,8 @@ def _fingerprint(cache: Cache, schemas: Mapping[str, SignalSchema], codecs: Mapp
     for name in codecs:
         old = cache.manifest.signals[name]
         before[name] = {"codec": old.codec, "parameters": dict(old.parameters), "error": dict(old.error)}
-        own = {"codec": schemas[name].codec, "parameters": dict(schemas[name].parameters)}
+        parameters = schemas[name].parameters if codecs[name].described is None else codecs[name].described
+        own = {"codec": schemas[name].codec, "parameters": dict(parameters or {})}
         described[name] = {**described.get(name, {}), **own}
     derived = {"verb": "recode", "parents": [cache.manifest.digest], "before": before}
     return {**fingerprint, "signals": described, "derived": derived}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from . import build, extend, gc, inspect, merge, recode, repair, slice, verify
+from . import build, export, extend, gc, inspect, merge, recode, repair, slice, verify
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "build": build.build,
@@ -14,5 +14,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "slice": slice.slice,
     "recode": recode.recode,
     "merge": merge.merge,
+    "export": export.export,
     "gc": gc.gc,
 }

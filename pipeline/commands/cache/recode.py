@@ -1,11 +1,12 @@
 """`teachercache cache recode`: another codec for a signal of a finished cache."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ....cache import open_cache
 from ....cache.rewriting.recode import recode_plan
+from ...principal_components import pca_codec
 from ...rewriting import run_rewrite
 from ...signal_choice import new_codec
 from .location import CachePath, DryRun, NewPath, cache_address
@@ -18,6 +19,12 @@ def recode(
     codec: Annotated[str | None, typer.Option(help="the new codec; the old one when left out")] = None,
     k: Annotated[int | None, typer.Option(help="entries kept per row (topk and the like)")] = None,
     temperatures: Annotated[str | None, typer.Option(help="temperatures (topk and the like), such as 1,2,4")] = None,
+    draws: Annotated[int | None, typer.Option(help="classes drawn per row (sampling)")] = None,
+    sample_temperature: Annotated[float | None, typer.Option(help="of the softmax drawn from (pps, sampling)")] = None,
+    scale: Annotated[str | None, typer.Option(help="f32 or f16 (u8affine)")] = None,
+    dimensions: Annotated[int | None, typer.Option(help="numbers kept of each vector (pca)")] = None,
+    variance: Annotated[float | None, typer.Option(help="or share of the variance to hold, as 0.99 (pca)")] = None,
+    keep: Annotated[str | None, typer.Option(help="coefficients as f16 or int8 (pca)")] = None,
     compress: Annotated[str | None, typer.Option(help="none or zstd")] = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -28,5 +35,11 @@ def recode(
     The error is measured against what the old cache decodes to, on every row. Other signals are copied.
     """
     cache = open_cache(cache_address(path))
-    options = {"codec": codec, "k": k, "temperatures": temperatures, "compress": compress}
-    run_rewrite(out, recode_plan(cache, {name: new_codec(cache, name, options) for name in signal}), "recode", dry_run)
+    options: dict[str, Any] = {"codec": codec, "k": k, "temperatures": temperatures, "draws": draws, "scale": scale}
+    options |= {"sample_temperature": sample_temperature, "compress": compress}
+    if codec == "pca":
+        given = (dimensions, variance, keep or "f16", compress or "none")
+        codecs = {name: pca_codec(cache, name, out, *given) for name in signal}
+    else:
+        codecs = {name: new_codec(cache, name, {**options, "keep": keep}) for name in signal}
+    run_rewrite(out, recode_plan(cache, codecs), "recode", dry_run)
