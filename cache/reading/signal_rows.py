@@ -59,7 +59,7 @@ class SignalRows:
 
     def prefetch(self, slab: np.ndarray, first: np.ndarray, stop: np.ndarray) -> None:
         """Have rows first..stop of each slab ready soon, (n,) each: files that are mapped are read ahead by the system,
-        compressed chunks are decoded by the calling thread. A few system calls for each run."""
+        compressed chunks are decoded by a thread. A few system calls for each run; returns at once."""
         for part in self._parts:
             if not part.ragged:
                 self._arrays[part.name].prefetch(slab, first, stop)

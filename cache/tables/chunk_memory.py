@@ -1,43 +1,71 @@
 """Decoded chunks that are kept for the next rows of them: the least recently used go first. One for the process."""
 
 import os
+import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import cache
 
 import numpy as np
 
 from ..errors import CacheError
 
-Key = tuple[int, int, int]  # the array (see `own_key`), the shard, the chunk
+Key = tuple[int, int, int]  # number of the part's reader, the shard, the chunk
+Decode = Callable[[], np.ndarray]
 VARIABLE = "TEACHERCACHE_CHUNK_MEMORY"
 
 
 class ChunkMemory:
-    """At most `most` bytes of arrays, and the one that is read. Safe in threads."""
+    """At most `most` bytes of arrays, and the one that is read. Each chunk is decoded once, whoever asks, while it is
+    here. Safe in threads; a forked child begins with nothing."""
 
     def __init__(self, most: int) -> None:
-        self.most, self.used = most, 0
-        self._found: OrderedDict[Key, np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
+        self.most = most
+        self._begin()
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._anew)
+            os.register_at_fork(after_in_child=self._begin)
 
-    def get(self, key: Key, decode: Callable[[], np.ndarray]) -> np.ndarray:
-        """The chunk, decoded when it is not here."""
+    def _begin(self) -> None:
+        self.used = 0
+        self._found: OrderedDict[Key, np.ndarray] = OrderedDict()
+        self._coming: dict[Key, Future[np.ndarray]] = {}
+        self._lock = threading.Lock()
+        self._wanted: queue.SimpleQueue[tuple[Key, Decode]] | None = None
+
+    def get(self, key: Key, decode: Decode) -> np.ndarray:
+        """The chunk; when it is not here it is decoded, or waited for. Raises what `decode` raises."""
         with self._lock:
             if key in self._found:
                 self._found.move_to_end(key)
                 return self._found[key]
-        chunk = decode()  # outside the lock: two threads may do it at once, and one result is kept
+            coming = self._coming.get(key)
+            if coming is None:
+                mine = self._coming[key] = Future()
+        if coming is not None:
+            return coming.result()
+        try:
+            chunk = decode()
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(chunk)
+            self._keep(key, chunk)
+            return chunk
+        finally:
+            with self._lock:
+                self._coming.pop(key, None)
+
+    def soon(self, key: Key, decode: Decode) -> None:
+        """Have a chunk decoded by a thread of its own; an error is met by whoever reads the chunk."""
         with self._lock:
-            if key not in self._found:
-                self._found[key] = chunk
-                self.used += chunk.nbytes
-                while self.used > self.most and len(self._found) > 1:
-                    self.used -= self._found.popitem(last=False)[1].nbytes
-        return chunk
+            if self._wanted is None:
+                self._wanted = queue.SimpleQueue()
+                threading.Thread(target=self._work, args=(self._wanted,), name="chunks", daemon=True).start()
+        self._wanted.put((key, decode))
 
     def forget(self, array: int) -> None:
         """Drop the chunks of an array."""
@@ -45,9 +73,20 @@ class ChunkMemory:
             for key in [key for key in self._found if key[0] == array]:
                 self.used -= self._found.pop(key).nbytes
 
-    def _anew(self) -> None:
-        """In a forked child: another thread may have held the lock."""
-        self._lock, self._found, self.used = threading.Lock(), OrderedDict(), 0
+    def _keep(self, key: Key, chunk: np.ndarray) -> None:
+        with self._lock:
+            if key not in self._found:
+                self._found[key] = chunk
+                self.used += chunk.nbytes
+                while self.used > self.most and len(self._found) > 1:
+                    self.used -= self._found.popitem(last=False)[1].nbytes
+
+    def _work(self, wanted: "queue.SimpleQueue[tuple[Key, Decode]]") -> None:
+        while True:
+            key, decode = wanted.get()
+            with suppress(Exception):
+                self.get(key, decode)
+            del decode  # it holds a reader
 
 
 @cache

@@ -67,16 +67,18 @@ class PartRows:
         return out
 
     def prefetch(self, slab: np.ndarray, first: np.ndarray, stop: np.ndarray) -> None:
-        """Have rows first..stop of slabs ready soon: the system reads mapped files ahead, chunks are decoded now."""
+        """Have rows first..stop of slabs ready soon: the system reads mapped files ahead, a thread decodes chunks, as
+        many as fit into half of their memory."""
         some = stop > first
         slab, first, stop = slab[some], first[some], stop[some]
         table, start = self._located(slab)
         mapped = start >= 0
         if table is not None:
             table.will_need(*merged((start + first)[mapped], (start + stop)[mapped]))
+        room = chunk_memory().most // 2
         for number, begin, end in zip(*(x[~mapped].tolist() for x in (slab, first, stop)), strict=True):
-            if isinstance(apart := self._apart[number], ChunkRows):
-                apart.remember(begin, end)
+            if room > 0 and isinstance(apart := self._apart[number], ChunkRows):
+                room -= apart.prefetch(begin, end)
 
     def renew(self) -> None:
         """Let go of every map; readers in the middle of one keep it until they are done."""

@@ -3,6 +3,8 @@
 import mmap
 import os
 from collections.abc import Callable
+from functools import partial
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,7 +36,7 @@ class FileRows:
             place.check_size(file)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 dtype = np.dtype(place.part.dtype).newbyteorder("<")
-                count = place.rows * int(np.prod(place.part.shape))
+                count = place.rows * prod(place.part.shape)
                 table = np.frombuffer(data, dtype, count).reshape(place.shape)
                 found: np.ndarray = table[rows]
                 del table  # a map cannot be closed under an array
@@ -59,13 +61,15 @@ class ChunkRows:
                 out[order[start:stop]] = chunk[ascending[start:stop] % self._chunk]
         return out
 
-    def remember(self, first: int, stop: int) -> None:
-        """Decode what rows first..stop need."""
-        for number in range(first // self._chunk, -(-stop // self._chunk)):
-            self._get(number)
+    def prefetch(self, first: int, stop: int) -> int:
+        """Have the chunks of rows first..stop decoded in another thread. Returns their bytes."""
+        numbers = range(first // self._chunk, -(-stop // self._chunk))
+        for number in numbers:
+            chunk_memory().soon((*self._key, number), partial(self._decode, number))
+        return len(numbers) * self._chunk * np.dtype(self._part.dtype).itemsize * prod(self._part.shape)
 
     def _get(self, number: int) -> np.ndarray:
-        return chunk_memory().get((*self._key, number), lambda: self._decode(number))
+        return chunk_memory().get((*self._key, number), partial(self._decode, number))
 
 
 def compressed_rows(place: ArrayPlace, key: tuple[int, int]) -> ChunkRows:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -162,3 +163,11 @@ def test_buffers_that_are_given_are_the_ones_that_are_filled(tmp_path: Path) -> 
     for name, values in found.items():
         assert values.base is out[name]
         np.testing.assert_array_equal(out[name][:5], written[0][name][4::-1])
+
+
+@pytest.mark.parametrize("schema", [VECTOR, TEXT, replace(TEXT, compression="zstd")], ids=["dense", "ragged", "zstd"])
+def test_rows_that_were_prefetched_are_the_same_rows(tmp_path: Path, schema: ArraySchema) -> None:
+    reader, _ = write_slabs(tmp_path, schema, 8, COUNTS, 0)
+    reader.prefetch(np.array([3, 0, 0, 2]), np.array([8, 16, 0, 3]), np.array([33, 40, 16, 3]))
+    slab, row = random_rows(np.random.default_rng(1), COUNTS, 100)
+    assert_equal(reader.read(slab, row), by_zarr(tmp_path, schema, slab, row))
