@@ -98,6 +98,7 @@ class Mirror:
         try:
             with _missing():
                 wanted = size()
+            os.ftruncate(file, 0)  # what a killed download left is not counted twice
             self.usage.reserve(wanted, unit)
             count = wanted
             os.ftruncate(file, count)
