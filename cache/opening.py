@@ -21,15 +21,20 @@ from .storage.address import open_store
 
 
 def open_cache(
-    path: str | Path, asked: Mapping[str, object] | Asked | None = None, *, extensions: bool = True
+    path: str | Path,
+    asked: Mapping[str, object] | Asked | None = None,
+    *,
+    extensions: bool = True,
+    check: bool = False,
 ) -> Cache:
     """Open a cache for reading, joined with its extensions.
 
     `asked` is what it must be: a fingerprint, or (see grid/asked.py) a rectangle and the fingerprints of its parts, and
-    then only the extensions that it needs are joined. `extensions=False` opens the base alone. Raises CacheError when
-    there is no cache, StaleCacheError when it was built from something else, SmallerCacheError when it lacks something.
+    then only the extensions that it needs are joined. `extensions=False` opens the base alone. With `check` the bytes
+    of each file are compared with its receipt before its first row is read. Raises CacheError when there is no cache,
+    StaleCacheError when it was built from something else, SmallerCacheError when it lacks something.
     """
-    members = open_members(path, extensions)
+    members = open_members(path, extensions, check)
     if asked is None:
         return Cache(members)
     if isinstance(asked, Mapping):
@@ -41,12 +46,12 @@ def open_cache(
     return Cache(members)
 
 
-def open_members(path: str | Path, extensions: bool = True) -> list[Member]:
+def open_members(path: str | Path, extensions: bool = True, check: bool = False) -> list[Member]:
     """The base of a cache and its extensions, in the order in which they were begun."""
     store = open_store(path)
-    base = Member("", store, read_manifest(store))
+    base = Member("", store, read_manifest(store), check)
     names = extension_names(store) if extensions else ()
-    return [base, *(Member(it, store.below(extension_folder(it)), read_extension(store, it)) for it in names)]
+    return [base, *(Member(it, store.below(extension_folder(it)), read_extension(store, it), check) for it in names)]
 
 
 def cache_exists(path: str | Path) -> bool:

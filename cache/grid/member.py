@@ -17,15 +17,17 @@ from ..reading.receipt_listing import Receipts, check_receipt, open_table
 from ..reading.shard_reader import ShardReader, schema_of
 from ..reading.signal_rows import Slab
 from ..storage.store import Store
+from ..tables.array_place import Records
 from ..writing.shard_writer import ShardWriter
 from .rectangle import Rectangle
 
 
 class Member:
-    """`name` is the extension's, "" for the base. What is finished is what was so when the member was first asked."""
+    """`name` is the extension's, "" for the base. What is finished is what was so when the member was first asked. With
+    `check` files are compared with their receipts before they are read."""
 
-    def __init__(self, name: str, store: Store, manifest: Manifest) -> None:
-        self.name, self.store, self.manifest = name, store, manifest
+    def __init__(self, name: str, store: Store, manifest: Manifest, check: bool = False) -> None:
+        self.name, self.store, self.manifest, self._check = name, store, manifest, check
         self._readers: dict[str, ShardReader] = {}
         self._codecs: dict[str, Codec] = {}
         self._constants: dict[str, np.ndarray] = {}
@@ -80,13 +82,20 @@ class Member:
         if shard not in self._readers:
             if shard not in self.table.places:
                 raise CacheError(f"{self.url} has no finished shard {shard!r}; `teachercache cache build` makes it")
-            self._readers[shard] = ShardReader(self.store, self.manifest, self.table.finished(shard))
+            self._readers[shard] = ShardReader(
+                self.store, self.manifest, self.table.finished(shard), self._records(shard)
+            )
         return self._readers[shard]
 
     def slabs(self) -> list[Slab]:
         """Where the arrays of each finished shard are."""
-        folders, rows = self.table.folders, self.table.rows.tolist()
-        return [Slab(self.store, folder, count) for folder, count in zip(folders, rows, strict=True)]
+        table = self.table
+        found = zip(table.shards, table.folders, table.rows.tolist(), strict=True)
+        return [Slab(self.store, folder, rows, self._records(shard)) for shard, folder, rows in found]
+
+    def _records(self, shard: str) -> Records | None:
+        """The files of the shard's receipt, where they are to be checked."""
+        return (lambda: self.receipts[shard].files) if self._check else None
 
     def writer(self, shard: str) -> ShardWriter:
         """A writer of one attempt at a shard."""
@@ -94,14 +103,14 @@ class Member:
 
     def state(self) -> tuple[Any, ...]:
         """What another process needs to read the same rows, whatever is built in the meantime."""
-        return self.name, self.manifest, self.table
+        return self.name, self.manifest, self.table, self._check
 
     @classmethod
     def of_state(cls, root: Store, state: tuple[Any, ...]) -> "Member":
         """The member of a `state`, below the cache's own store."""
         from .extension import extension_folder
 
-        name, manifest, table = state
-        member = cls(name, root.below(extension_folder(name)) if name else root, manifest)
+        name, manifest, table, check = state
+        member = cls(name, root.below(extension_folder(name)) if name else root, manifest, check)
         member.__dict__["table"] = table
         return member

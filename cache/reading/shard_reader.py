@@ -10,13 +10,18 @@ from ..format.receipt import Finished, Receipt
 from ..format.row_index import RowIndex, read_rows, rows_path
 from ..format.schema import SignalSchema
 from ..storage.store import Store
+from ..tables.array_place import Records, check_file
 from .signal_rows import SignalRows, Slab
 
 
 class ShardReader:
-    """Rows of a finished shard. `len` is its number of rows."""
+    """Rows of a finished shard. `len` is its number of rows. With `records`, the files of its receipt, each file is
+    compared with them before it is read."""
 
-    def __init__(self, store: Store, manifest: Manifest, receipt: Finished | Receipt) -> None:
+    def __init__(
+        self, store: Store, manifest: Manifest, receipt: Finished | Receipt, records: Records | None = None
+    ) -> None:
+        self._records = records
         self.shard, self._store, self._manifest, self._receipt = receipt.shard, store, manifest, receipt
         self._signals: dict[str, SignalRows] = {}
 
@@ -26,7 +31,10 @@ class ShardReader:
     @cached_property
     def index(self) -> RowIndex:
         """Ids, views, labels and view parameters of every row."""
-        path = self._store.local(rows_path(self._receipt.folder))
+        name = rows_path(self._receipt.folder)
+        if self._records is not None:
+            check_file(self._store, name, self._records)
+        path = self._store.local(name)
         rows = read_rows(path, len(self._manifest.parameters))
         if len(rows) != len(self):
             raise DamagedCacheError(f"shard {self.shard}: {len(rows)} rows are indexed, the receipt says {len(self)}")
@@ -60,7 +68,7 @@ class ShardReader:
 
     def slab(self) -> Slab:
         """Where the arrays of this shard are."""
-        return Slab(self._store, self._receipt.folder, self._receipt.rows)
+        return Slab(self._store, self._receipt.folder, self._receipt.rows, self._records)
 
 
 def schema_of(manifest: Manifest, signal: str) -> SignalSchema:

@@ -85,9 +85,9 @@ class ArrayPlace:
         expected = _expected(self.shape, self.part.dtype, self.chunk, self.compression)
         try:
             with self.store.open(name) as file:
+                if self.records is not None:
+                    check_content(f"{self.store.url}/{name}", file, self.records().get(name, {}))
                 data = file.read()
-            if self.records is not None:
-                self._compare(name, len(data), xxhash.xxh3_128_hexdigest(data))
             if data == expected:
                 return True
             found, ours = json.loads(data), json.loads(expected)
@@ -98,12 +98,7 @@ class ArrayPlace:
     def check_hash(self, file: BinaryIO) -> None:
         """Compare the open file of values with its hash, when there are records. Raises DamagedCacheError."""
         if self.records is not None:
-            state, size = xxhash.xxh3_128(), 0
-            file.seek(0)
-            while data := file.read(_CHUNK):
-                state.update(data)
-                size += len(data)
-            self._compare(self.file_name, size, state.hexdigest())
+            check_content(self.where, file, self.records().get(self.file_name, {}))
 
     def check_plain(self, file: BinaryIO) -> None:
         """Raise DamagedCacheError unless the open file is exactly the chunks back to back and an index that says so."""
@@ -128,11 +123,28 @@ class ArrayPlace:
         except ValueError as error:
             raise DamagedCacheError(f"{self.where}: {error}") from error
 
-    def _compare(self, name: str, size: int, digest: str) -> None:
-        assert self.records is not None
-        record = self.records().get(name, {})
-        if (size, digest) != (record.get("bytes"), record.get("xxh3")):
-            raise DamagedCacheError(f"{self.store.url}/{name} was changed after it was written (its xxh3 differs)")
+
+def check_file(store: Store, name: str, records: Records) -> None:
+    """Raise DamagedCacheError unless a file of a store has the bytes and the hash of its record."""
+    try:
+        with store.open(name) as file:
+            check_content(f"{store.url}/{name}", file, records().get(name, {}))
+    except OSError as error:
+        raise DamagedCacheError(f"{store.url}/{name} cannot be read ({error.strerror})") from error
+
+
+def check_content(where: str, file: BinaryIO, record: Mapping[str, Any]) -> None:
+    """The same of an open file, whose place is left at its beginning."""
+    state, size = xxhash.xxh3_128(), 0
+    file.seek(0)
+    while data := file.read(_CHUNK):
+        state.update(data)
+        size += len(data)
+    if (size, state.hexdigest()) != (record.get("bytes"), record.get("xxh3")):
+        raise DamagedCacheError(
+            f"{where} was changed after it was written (its size or xxh3 differs from the receipt); run `cache verify`"
+        )
+    file.seek(0)
 
 
 @lru_cache(256)

@@ -1,5 +1,6 @@
 """Reading: the mapped path equals zarr-python, any client reads the files, every row is found again."""
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -96,3 +97,42 @@ def test_arrays_are_read_without_torch(filled: Filled) -> None:
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(cache.root)], check=True)
+
+
+def files_of(cache: Cache, shard: str) -> list[Path]:
+    return [cache.root / name for name in sorted(cache.receipts[shard].files)]
+
+
+def read_everything(cache: Cache) -> None:
+    cache.read(np.arange(cache.rows))
+
+
+@pytest.mark.parametrize("kind", ["values", "zarr.json", "arrow"])
+def test_any_changed_file_is_an_error_when_reading_checks(filled: Filled, kind: str) -> None:
+    cache, _ = filled(20, 3)
+    read_everything(open_cache(cache.root, check=True))
+    named = {"values": "0", "zarr.json": "zarr.json", "arrow": cache.receipts["s1"].folder.split("/")[1] + ".arrow"}
+    files = [path for path in files_of(cache, "s1") if path.name == named[kind]]
+    # zarr.json of groups tells nothing that is read
+    files = [path for path in files if kind != "zarr.json" or (path.parent / "c").exists()]
+    assert len(files) == {"values": 7, "zarr.json": 7, "arrow": 1}[kind]
+    for path in files:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 3] ^= 1
+        original = path.read_bytes()
+        path.write_bytes(data)
+        with pytest.raises(DamagedCacheError, match=f"{path.name} was changed after it was written"):
+            read_everything(open_cache(cache.root, check=True))
+        path.write_bytes(original)
+    read_everything(open_cache(cache.root, check=True))
+
+
+def test_a_checking_cache_checks_in_another_process_too(filled: Filled) -> None:
+    cache, _ = filled(20)
+    again = pickle.loads(pickle.dumps(open_cache(cache.root, check=True)))
+    path = next(path for path in files_of(cache, "s0") if path.name == "0" and "logits" in path.parts)
+    data = bytearray(path.read_bytes())
+    data[5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DamagedCacheError, match="was changed after it was written"):
+        read_everything(again)
