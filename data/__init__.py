@@ -1,6 +1,7 @@
 """Where samples come from: sources of named shards, decoded images, replayable views. NumPy and Pillow, no torch."""
 
 from .errors import DataError
+from .fields import decode_field
 from .open import open_source
 from .sample import Sample, decode
 from .source import Shard, Source, check_ids
@@ -17,5 +18,6 @@ __all__ = [
     "ViewsSpec",
     "check_ids",
     "decode",
+    "decode_field",
     "open_source",
 ]

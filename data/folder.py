@@ -120,6 +120,11 @@ def folder_source(spec: SourceSpec) -> FolderSource:
     """Lists the folder. Raises DataError when it holds nothing to read, or classes that do not meet source.classes."""
     if not isinstance(spec.path, str):
         raise DataError("source.path: a folder source has one path and no list. Put the class folders under one root")
+    if spec.fields or not spec.image:
+        raise DataError(
+            "source: a folder source holds images and nothing else. Write samples with texts, arrays or no image as "
+            "tar shards (source.kind: webdataset)"
+        )
     root = Path(spec.path).absolute()
     extensions = tuple(extension.lower().lstrip(".") for extension in spec.image)
     try:

@@ -23,12 +23,17 @@ def _tar_source(spec: SourceSpec) -> TarSource:
     files = _files((spec.path,) if isinstance(spec.path, str) else spec.path)
     names = shard_names([Path(str(file)) for file in files])
     fields = Fields(
-        image=tuple(field.lower().lstrip(".") for field in spec.image),
+        image=_extensions(spec.image),
         label=spec.label and spec.label.lower().lstrip("."),
         classes=len(spec.classes),
+        others=tuple((name, field.kind, _extensions(field.ext)) for name, field in spec.fields.items()),
     )
     sizes = {name: _bytes(file) for name, file in zip(names, files, strict=True)}
     return TarSource(dict(zip(names, files, strict=True)), sizes, fields, spec.classes)
+
+
+def _extensions(extensions: Sequence[str]) -> tuple[str, ...]:
+    return tuple(extension.lower().lstrip(".") for extension in extensions)
 
 
 def _files(patterns: Sequence[str]) -> Sequence[TarFile]:

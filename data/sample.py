@@ -6,7 +6,8 @@ orientation: neither do the pipelines that published teachers were trained with.
 """
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -20,12 +21,14 @@ _PIXELS = 89_000_000  # just under the size at which Pillow begins to warn
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A sample as its shard holds it: the image is still the file's bytes; label None means unlabelled."""
+    """A sample as its shard holds it: the image is still the file's bytes, empty when the source has no images;
+    `fields` holds the bytes of everything else by name; label None means unlabelled."""
 
     id: str
     shard: str
     image: bytes
     label: int | None
+    fields: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def decode(sample: Sample, channels: int) -> np.ndarray:

@@ -7,6 +7,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
+class FieldSpec(BaseModel):
+    """One more thing that a sample holds beside image and label: a text, an array of numbers, or JSON."""
+
+    model_config = _STRICT
+
+    kind: Literal["text", "array", "json"] = Field(description="text: UTF-8; array: .npy, or a .npz of numbers; json")
+    ext: tuple[str, ...] = Field(min_length=1, description="extensions that hold it, the first that is there counts")
+
+
+def _new(name: str) -> str:
+    if name in ("image", "label", "id"):
+        raise ValueError(f"{name} is what every sample has; choose another name")
+    return name
+
+
+_FieldName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$"), AfterValidator(_new)]
+
+
 class SourceSpec(BaseModel):
     """Where samples come from."""
 
@@ -17,7 +35,12 @@ class SourceSpec(BaseModel):
         description="webdataset: a glob, a brace pattern or a list of them; folder: the root, one sub-folder a class. "
         "Relative paths start at the working directory."
     )
-    image: tuple[str, ...] = Field(("png", "jpg", "jpeg", "webp"), description="extensions that hold the image")
+    image: tuple[str, ...] = Field(
+        ("png", "jpg", "jpeg", "webp"), description="extensions that hold the image; an empty list: there are no images"
+    )
+    fields: dict[_FieldName, FieldSpec] = Field(
+        default_factory=dict, description="webdataset only: what else a sample holds, by the name that inputs use"
+    )
     label: str | None = Field("cls", description="extension that holds the class number; null reads no labels")
     shard_size: int = Field(1000, gt=0, description="folder only: how many images make a shard")
     classes: tuple[str, ...] = Field((), description="class names in order, for reports")

@@ -5,6 +5,7 @@ Labels are read at once, for they are a few bytes each. It refuses labels that a
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,20 +21,27 @@ _LABEL_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Which fields of a sample are read: image extensions in order of preference, and the label's, if any."""
+    """Which members of a sample are read: image extensions in order of preference (none: there are no images), the
+    label's, if any, and those of other fields by name, each with its kind."""
 
     image: tuple[str, ...]
     label: str | None
     classes: int  # 0 when the classes were not named
+    others: tuple[tuple[str, str, tuple[str, ...]], ...] = ()  # (name, kind, extensions)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Kind of each other field."""
+        return {name: kind for name, kind, _ in self.others}
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What is known of a shard before an image is read. Offsets and sizes are int64 (n,), labels too (-1: none)."""
+    """What is known of a shard before an image is read: `extents[name]` int64 (n, 2), offset and size of a field of
+    each sample ("image" is one), and `labels` int64 (n,), -1 for none."""
 
     ids: tuple[str, ...]
-    offsets: np.ndarray
-    sizes: np.ndarray
+    extents: Mapping[str, np.ndarray]
     labels: np.ndarray
 
 
@@ -41,22 +49,29 @@ class Catalogue:
 def catalogue(path: Path, fields: Fields, size: int, modified: int) -> Catalogue:
     """Size and time of modification are part of the key: a shard that was written anew is read anew."""
     index = read_index(path)
-    images = [_image(path, index, sample, fields) for sample in range(len(index.ids))]
-    offsets = np.array([image.offset for image in images], dtype=np.int64)
-    sizes = np.array([image.size for image in images], dtype=np.int64)
+    wanted = {name: extensions for name, _, extensions in fields.others}
+    if fields.image:
+        wanted["image"] = fields.image
+    extents = {name: _extents(path, index, name, extensions) for name, extensions in wanted.items()}
     labels = np.array(_labels(path, index, fields), dtype=np.int64)
     labels.setflags(write=False)
-    return Catalogue(index.ids, offsets, sizes, labels)
+    return Catalogue(index.ids, extents, labels)
 
 
-def _image(path: Path, index: TarIndex, sample: int, fields: Fields) -> Extent:
+def _extents(path: Path, index: TarIndex, name: str, extensions: tuple[str, ...]) -> np.ndarray:
+    found = [_extent(path, index, sample, name, extensions) for sample in range(len(index.ids))]
+    return np.array([(extent.offset, extent.size) for extent in found], dtype=np.int64).reshape(len(found), 2)
+
+
+def _extent(path: Path, index: TarIndex, sample: int, name: str, extensions: tuple[str, ...]) -> Extent:
     held = index.fields[sample]
-    for field in fields.image:
-        if field in held:
-            return held[field]
+    for extension in extensions:
+        if extension in held:
+            return held[extension]
+    setting = "source.image" if name == "image" else f"source.fields.{name}.ext"
     raise DataError(
-        f"{path}: sample {index.ids[sample]!r} has no image: source.image is {', '.join(fields.image)}, "
-        f"and it holds {', '.join(sorted(held))}. Add the image's extension to source.image, or leave the sample out"
+        f"{path}: sample {index.ids[sample]!r} has no {name}: {setting} is {', '.join(extensions)}, "
+        f"and it holds {', '.join(sorted(held))}. Add the {name}'s extension to {setting}, or leave the sample out"
     )
 
 
@@ -76,7 +91,8 @@ def _labels(path: Path, index: TarIndex, fields: Fields) -> list[int]:
 
 def _check_label_field(path: Path, index: TarIndex, fields: Fields, label: str) -> None:
     """A shard of images alone is unlabelled; a shard with other fields and no label more likely has a misspelt one."""
-    others = set().union(*index.fields).difference(fields.image)
+    read = {extension for _, _, extensions in fields.others for extension in extensions}
+    others = set().union(*index.fields).difference(fields.image, read)
     if others and label not in others:
         raise DataError(
             f"{path}: no sample has the field {label!r} that source.label names. There "

@@ -59,11 +59,12 @@ class TarShard:
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(f"shard {self.name!r} has {len(self)} samples and no sample {index}")
-        catalogue = self._catalogue
-        extent = Extent(int(catalogue.offsets[index]), int(catalogue.sizes[index]))
-        image = pread(self._origin, self._file, extent, catalogue.ids[index])
-        label = int(catalogue.labels[index])
-        return Sample(catalogue.ids[index], self.name, image, None if label < 0 else label)
+        sample, label = self._catalogue.ids[index], int(self._catalogue.labels[index])
+        held = {name: self._bytes(extents[index], sample) for name, extents in self._catalogue.extents.items()}
+        return Sample(sample, self.name, held.pop("image", b""), None if label < 0 else label, held)
+
+    def _bytes(self, extent: np.ndarray, sample: str) -> bytes:
+        return pread(self._origin, self._file, Extent(int(extent[0]), int(extent[1])), sample)
 
     def checksum(self) -> str:
         digest, offset = xxhash.xxh3_128(), 0
@@ -98,10 +99,16 @@ class TarSource:
             "kind": "webdataset",
             "image": list(self.fields.image),
             "label": self.fields.label,
+            **self._others(),
             "shards": len(self.files),
             "bytes": sum(self.sizes.values()),
             "listing": listing_digest(self.sizes.items()),
         }
+
+    def _others(self) -> Mapping[str, JSON]:
+        """Nothing for a source of images alone, whose fingerprint is older than other fields."""
+        others = self.fields.others
+        return {"fields": {name: [kind, *extensions] for name, kind, extensions in others}} if others else {}
 
     def shards(self) -> Sequence[str]:
         return tuple(self.files)
