@@ -1,7 +1,5 @@
 """What killing.py kills: a build of a small cache. Round 0 is the undisturbed one."""
 
-from pathlib import Path
-
 import numpy as np
 
 from teachercache.cache import open_cache
@@ -27,7 +25,7 @@ def job(state: tuple[str, str, str], number: int) -> CacheJob:
     """The job of a round."""
     root, images, teacher = state
     return CacheJob(
-        root=Path(root) / f"round-{number}",
+        root=f"{root}/round-{number}",  # a folder, or an address in a store
         source=open_source(SourceSpec(path=f"{images}/*.tar")),
         policy=ViewPolicy(ViewsSpec.model_validate({"count": 3, "size": 16, "operations": [{"op": "crop"}]})),
         keep_pixels=True,
