@@ -8,7 +8,8 @@ import numpy as np
 
 from ..codecs import LENGTHS, Packing, Part
 from ..format.schema import SignalSchema
-from ..format.zarr_metadata import part_block
+from ..format.zarr_metadata import chunk_file, part_block
+from ..storage.folder import FolderStore
 from ..storage.store import Store
 from ..tables.array_place import ArrayPlace, Records
 from ..tables.element_ends import ElementEnds
@@ -59,7 +60,9 @@ class SignalRows:
 
     def prefetch(self, slab: np.ndarray, first: np.ndarray, stop: np.ndarray) -> None:
         """Have rows first..stop of each slab ready soon, (n,) each: files that are mapped are read ahead by the system,
-        compressed chunks are decoded by a thread. A few system calls for each run; returns at once."""
+        compressed chunks are decoded by a thread, files of an object store begin to come near. Returns at once."""
+        here = self._near(slab)
+        slab, first, stop = slab[here], first[here], stop[here]
         for part in self._parts:
             if not part.ragged:
                 self._arrays[part.name].prefetch(slab, first, stop)
@@ -68,6 +71,16 @@ class SignalRows:
             for part in self._parts:
                 if part.ragged:
                     self._arrays[part.name].prefetch(slab, begin, end)
+
+    def _near(self, slab: np.ndarray) -> np.ndarray:
+        """Which slabs can be opened without waiting: (n,) bool. The files of the others are asked for."""
+        here = np.ones(len(slab), np.bool_)
+        for number in np.unique(slab).tolist():
+            store = self._slabs[number].store
+            if not isinstance(store, FolderStore) and not self._arrays[self._parts[-1].name].opened(number):
+                store.fetch(name for part in self._parts for name in self._files(part, number))
+                here &= slab != number
+        return here
 
     def _part_rows(self, part: Part, rows: np.ndarray) -> PartRows:
         """Ragged files are taken to be as large as if every row were the longest: addresses cost nothing."""
@@ -86,6 +99,10 @@ class SignalRows:
             rows = self._ends.total(number)
         name = f"{slab.folder}/{self._schema.name}/{part.name}"
         return ArrayPlace(slab.store, name, part, rows, self._block, self._schema.compression, slab.records)
+
+    def _files(self, part: Part, number: int) -> tuple[str, str]:
+        folder = f"{self._slabs[number].folder}/{self._schema.name}/{part.name}"
+        return f"{folder}/zarr.json", f"{folder}/{chunk_file(1 + len(part.shape))}"
 
     def _lengths(self, number: int) -> np.ndarray:
         out = np.empty(self._slabs[number].rows, np.uint32)

@@ -80,6 +80,10 @@ class PartRows:
             if room > 0 and isinstance(apart := self._apart[number], ChunkRows):
                 room -= apart.prefetch(begin, end)
 
+    def opened(self, slab: int) -> bool:
+        """Whether a slab's rows can be read without opening a file first."""
+        return bool(self._starts_of(self._table)[slab] != UNMAPPED)
+
     def renew(self) -> None:
         """Let go of every map; readers in the middle of one keep it until they are done."""
         self._table = None
