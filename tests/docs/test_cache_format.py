@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from teachercache.cache import Manifest, RowIndex, SignalSchema, SparseLogits, create_cache, open_cache
-from teachercache.cache.codecs import CODECS, Packing
+from teachercache.cache.codecs import CODECS, Packing, QueryKey, Ragged
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "goldens" / "cache-v1"
@@ -61,8 +61,10 @@ def assert_same_values(values: Any, ours: Any) -> None:
         np.testing.assert_array_equal(ids, ours.ids)
         np.testing.assert_array_equal(kept, ours.values)
         assert {t: tail.tolist() for t, tail in tails.items()} == {t: x.tolist() for t, x in ours.tails.items()}
+    elif isinstance(ours, Ragged):
+        np.testing.assert_allclose(values, ours.values, atol=1e-6)
     else:
-        np.testing.assert_array_equal(values, ours)
+        np.testing.assert_allclose(values, ours, atol=1e-6, rtol=1e-6)
 
 
 def test_the_documented_reader_reads_the_golden_cache_as_ours_does(documented: dict[str, Any]) -> None:
@@ -86,6 +88,51 @@ def test_the_documented_reader_reads_empty_long_and_missing_shards(documented: d
         ids = np.array([f"{shard}/ä{i}" for i in range(rows)], np.str_)
         numbers, labels = np.zeros(rows, np.uint16), np.arange(rows)
         writer.seal(RowIndex(ids, numbers, labels, np.zeros((rows, 0))), cost={"seconds": 1e-05, "big": 1e16})
+    assert_equal_to_ours(tmp_path / "cache", documented["read_cache"])
+
+
+def _text(rows: int, seed: int, shape: tuple[int, ...]) -> Ragged:
+    """Random rows of 0 to 5 tokens; there are numbers in the padding too, which must not come back."""
+    values = np.random.default_rng(seed).random((rows, *shape)).astype(np.float32)
+    return Ragged(values, np.arange(rows) % 6)
+
+
+def test_the_documented_reader_reads_rows_of_different_lengths_and_every_codec_of_vectors(
+    documented: dict[str, Any], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    mean, basis = np.ones(6, np.float32), np.linalg.qr(random.normal(size=(6, 6)))[0][:, :2].astype(np.float32)
+    heads = {"width": 4, "key_heads": 1, "causal": False}
+    kept = {"mean": "p.mean", "basis": "p.basis"}
+    packings = {"tokens": Packing((0,)), "maps": Packing((1, 2)), "causal": Packing((0, 1), causal=True)}
+    signals = [
+        SignalSchema("bf16", "bf16", {}, (6,)),
+        SignalSchema("affine", "u8affine", {"scale": "f16"}, (2, 6)),
+        SignalSchema("pca", "pca", {"dimensions": 2, "keep": "int8"}, (6,), constants=kept),
+        SignalSchema("factored", "factored", {**heads, "keep": "f16", "causal": True}, (2, 5, 5)),
+        SignalSchema("factored.ragged", "factored", {"keep": "int8", **heads}, (2, 5, 5), packing=Packing((1,))),
+        SignalSchema("tokens", "int8", {}, (5, 6), packing=packings["tokens"]),
+        SignalSchema("tokens.pca", "pca", {"dimensions": 2}, (5, 6), packing=packings["tokens"], constants=kept),
+        SignalSchema("maps", "u8sqrt", {}, (2, 5, 5), packing=packings["maps"]),
+        SignalSchema("causal", "f16", {}, (5, 5), packing=packings["causal"]),
+    ]
+    manifest = Manifest({"signals": {}}, {s.name: s for s in signals}, ("empty", "long"), 1, 4)
+    cache = create_cache(tmp_path / "cache", manifest, {"p.mean": mean, "p.basis": basis})
+    for shard, rows in (("empty", 0), ("long", 9)):
+        writer = cache.writer(shard)
+        values: dict[str, Any] = {}
+        for number, s in enumerate(signals):
+            if s.codec == "factored":
+                query, key = (random.normal(size=(rows, h, 5, 4)).astype(np.float32) for h in (2, 1))
+                lengths = None if s.packing is None else np.arange(rows) % 5 + 1
+                values[s.name] = QueryKey(query, key, lengths, bool(s.parameters.get("causal")))
+            elif s.packing is not None:
+                values[s.name] = _text(rows, number, s.shape)
+            else:
+                values[s.name] = random.normal(size=(rows, *s.shape))
+        writer.append({name: cache.codec(name).encode(each) for name, each in values.items()})
+        ids = np.array([f"{shard}/{i}" for i in range(rows)], np.str_)
+        writer.seal(RowIndex(ids, np.zeros(rows, np.uint16), np.arange(rows), np.zeros((rows, 0))))
     assert_equal_to_ours(tmp_path / "cache", documented["read_cache"])
 
 
@@ -117,14 +164,24 @@ def test_the_table_of_a_signal_names_every_field() -> None:
     assert [field for field in written if field not in optional] == list(always)
 
 
+FORMS: dict[str, list[tuple[dict[str, Any], tuple[int, ...]]]] = {
+    "topk": [({"k": 2}, (3,)), ({"k": 2}, (100_000,)), ({"k": 2}, (1 << 25,))],
+    "pps": [({"k": 2}, (3,)), ({"k": 2}, (100_000,)), ({"k": 2}, (1 << 25,))],
+    "sampling": [({"draws": 2}, (3,)), ({"draws": 2}, (100_000,)), ({"draws": 2}, (1 << 25,))],
+    "head": [({"hidden": keep}, (3,)) for keep in ("f16", "int8")],
+    "u8affine": [({"scale": scale}, (3, 4)) for scale in ("f32", "f16")],
+    "factored": [({"keep": keep, "width": 4, "key_heads": 1}, (2, 5, 5)) for keep in ("f16", "int8")],
+    "pca": [({"dimensions": 2, "keep": keep}, (3, 4)) for keep in ("f16", "int8")],
+}
+
+
 def test_the_table_of_codecs_names_every_codec_and_its_parts() -> None:
     rows = {row[0].strip("`"): row[1] for row in table("Codecs", "codec")}
     assert set(rows) == set(CODECS)
     for name, text in rows.items():
-        codec = CODECS[name](**({"k": 2} if name == "topk" else {}))
-        wide = codec.parts((100_000,)) if name == "topk" else ()
-        for part in (*codec.parts((3,) if name == "topk" else (3, 4)), *wide):
-            assert f"`{part.name}`: " in text and part.dtype in text, (name, part)
+        for parameters, shape in FORMS.get(name, [({}, (3, 4))]):
+            for part in CODECS[name](**parameters).parts(shape):
+                assert f"`{part.name}`" in text and part.dtype in text, (name, part)
 
 
 def test_the_table_of_an_array_is_what_stands_in_its_zarr_json() -> None:
