@@ -17,7 +17,7 @@ from ..stages.teacher.runner import BuildSummary, build_cache
 from .building import build_member, cache_job
 from .config import Config
 from .console import console
-from .inspection import size_text
+from .inspection_table import size_text
 from .jobs import check_splits
 from .samples import FewSamples
 

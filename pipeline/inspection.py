@@ -1,75 +1,108 @@
-"""What is in a cache, for people and as JSON."""
+"""What is in a cache, as JSON: its signals, parts, bytes, what is missing, and what it has cost."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-
 from ..cache import Cache
+from ..cache.format.receipt import Receipt
+from ..cache.format.schema import SignalSchema
+from ..cache.grid.member import Member
+from ..cache.keeping.rubbish import find_rubbish
 
 
 def inspect_cache(cache: Cache) -> dict[str, Any]:
-    """Signals, shapes, codecs, errors, bytes, shards, fingerprint and cost of a cache; JSON."""
-    manifest, receipts = cache.manifest, list(cache.receipts.values())
-    seconds = sum(float(receipt.cost.get("teacher_seconds", 0.0)) for receipt in receipts)
-    on_disk = sum(receipt.bytes for receipt in receipts)
+    """Everything about a cache and its extensions; JSON."""
+    manifest = cache.manifest
+    receipts = {member.name: list(member.receipts.values()) for member in cache.members}
+    every = [receipt for found in receipts.values() for receipt in found]
+    on_disk, rubbish = sum(receipt.bytes for receipt in every), find_rubbish(cache.members)
     return {
         "path": cache.url,
         "rows": cache.rows,
         "samples": cache.rows // manifest.views,
         "views": manifest.views,
-        "shards": {"complete": len(receipts), "missing": list(cache.missing())},
+        "first_view": manifest.first_view,
+        "block": manifest.block,
+        "shards": {"complete": len(cache.shards), "missing": list(cache.missing())},
         "bytes": on_disk,
         "bytes_per_row": on_disk / cache.rows if cache.rows else None,
-        "signals": {
-            name: {
-                "shape": list(schema.shape),
-                "codec": schema.codec,
-                "parameters": dict(schema.parameters),
-                "point": schema.point,
-                "reduce": schema.reduce,
-                "bytes_per_row": schema.row_bytes(),
-                "error": _worst(name, [receipt.error for receipt in receipts]) or dict(schema.error),
-            }
-            for name, schema in manifest.signals.items()
-        },
+        "signals": _signals(cache, every),
+        "constants": {name: {"bytes": it.bytes, "file": it.file} for name, it in manifest.constants.items()},
+        "extensions": [_extension(member, receipts[member.name]) for member in cache.members[1:]],
+        "rubbish": {"things": len(rubbish), "bytes": sum(thing.bytes for thing in rubbish)},
         "teacher": dict(manifest.teacher),
-        "cost": {"teacher_seconds": seconds, "rows_per_teacher_second": cache.rows / seconds if seconds else None},
+        "cost": _cost(every, cache.rows, on_disk),
+        "derived": manifest.fingerprint.get("derived"),
         "fingerprint": dict(manifest.fingerprint),
         "versions": dict(manifest.versions),
     }
 
 
-def inspection_table(found: dict[str, Any]) -> Table:
-    """The signals of an inspected cache."""
-    shards = found["shards"]
-    table = Table(
-        title=f"{found['path']}: {found['rows']:,} rows ({found['samples']:,} samples x {found['views']} views), "
-        f"{shards['complete']} shards, {len(shards['missing'])} missing, {size_text(found['bytes'])}",
-        title_justify="left",
-    )
-    for column in ("signal", "shape", "codec", "bytes/row", "largest error"):
-        table.add_column(column, justify="right" if column == "bytes/row" else "left")
-    for name, signal in found["signals"].items():
-        settings = " ".join(f"{key}={value}" for key, value in signal["parameters"].items())
-        error = "  ".join(f"{key} {value:.2g}" for key, value in signal["error"].items()) or "none"
-        shape = " x ".join(map(str, signal["shape"]))
-        table.add_row(name, shape, f"{signal['codec']} {settings}".strip(), f"{signal['bytes_per_row']:,}", error)
-    return table
+def _signals(cache: Cache, receipts: Sequence[Receipt]) -> dict[str, Any]:
+    sizes = _signal_bytes(receipts)
+    return {
+        name: {
+            "shape": list(schema.shape),
+            "codec": schema.codec,
+            "parameters": dict(schema.parameters),
+            "point": schema.point,
+            "reduce": schema.reduce,
+            "packing": None if schema.packing is None else schema.packing.to_json(),
+            "compression": schema.compression,
+            "constants": dict(schema.constants),
+            "bytes": sizes.get(name, 0),
+            "bytes_per_row": _row_bytes(schema, sizes.get(name, 0), cache.rows),
+            "error": worst_error(name, receipts) or dict(schema.error),
+        }
+        for name, schema in cache.manifest.signals.items()
+    }
 
 
-def _worst(name: str, errors: list[Any]) -> dict[str, float]:
-    """The largest error of each kind over shards."""
-    found: dict[str, float] = {}
-    for error in errors:
-        for key, value in error.get(name, {}).items():
-            found[key] = max(found.get(key, 0.0), float(value))
+def _row_bytes(schema: SignalSchema, on_disk: int, rows: int) -> int:
+    """Bytes of one row; of rows that differ in length, or are compressed, what they take on average."""
+    varies = schema.packing is not None or schema.compression != "none"
+    return round(on_disk / rows) if varies and rows else schema.row_bytes()
+
+
+def _signal_bytes(receipts: Sequence[Receipt]) -> dict[str, int]:
+    """Bytes of all files of each signal, as they lie there: with index, padding and metadata."""
+    found: dict[str, int] = {}
+    for receipt in receipts:
+        for name, record in receipt.files.items():
+            signal, slash, _ = name.removeprefix(f"{receipt.folder}/").partition("/")
+            if slash and name.startswith(f"{receipt.folder}/"):
+                found[signal] = found.get(signal, 0) + int(record["bytes"])
     return found
 
 
-def size_text(count: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:,.1f} {unit}" if unit != "B" else f"{count:,.0f} B"
-        count /= 1000
-    return f"{count:,.1f} TB"
+def _extension(member: Member, receipts: Sequence[Receipt]) -> dict[str, Any]:
+    manifest = member.manifest
+    return {
+        "name": member.name,
+        "signals": list(manifest.signals),
+        "views": [manifest.first_view, manifest.first_view + manifest.views - 1],
+        "shards": {"complete": len(receipts), "missing": list(member.missing())},
+        "bytes": sum(receipt.bytes for receipt in receipts),
+    }
+
+
+def _cost(receipts: Sequence[Receipt], rows: int, on_disk: int) -> dict[str, float | None]:
+    """The ledger: seconds that the teacher's device worked and seconds that passed, and what came out of each."""
+    teacher, passed = (sum(float(r.cost.get(key, 0.0)) for r in receipts) for key in ("teacher_seconds", "seconds"))
+    return {
+        "teacher_seconds": teacher,
+        "seconds": passed,
+        "rows_per_teacher_second": rows / teacher if teacher else None,
+        "rows_per_second": rows / passed if passed else None,
+        "bytes_per_second": on_disk / passed if passed else None,
+    }
+
+
+def worst_error(name: str, receipts: Sequence[Receipt]) -> dict[str, float]:
+    """The largest error of each kind over shards."""
+    found: dict[str, float] = {}
+    for receipt in receipts:
+        figures: Mapping[str, float] = receipt.error.get(name, {})
+        for key, value in figures.items():
+            found[key] = max(found.get(key, float(value)), float(value))
+    return found

@@ -1,14 +1,14 @@
-"""Runs a rewrite of caches for the command line: its plan in a table, its progress as a bar, a polite stop."""
+"""Runs a rewrite of caches for the command line: what it keeps and loses, a bar, a polite stop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from rich.table import Table
-
+from ..cache import Cache
 from ..cache.rewriting.rewrite import Rewrite, Rewritten, rewrite
 from ..stages.errors import Interrupted
 from .console import console, progress_bar
-from .inspection import size_text
+from .inspection import worst_error
+from .inspection_table import size_text
 from .interruption import interruptible
 
 
@@ -17,13 +17,13 @@ def run_rewrite(out: str, plan: Rewrite, verb: str, dry_run: bool) -> Rewritten 
     ready = plan.ready()
     rows = sum(len(plan.rows(shard)) for shard in ready)
     if dry_run:
-        console.print(_signals(plan))
+        _say_signals(plan)
         size = size_text(rows * plan.manifest.row_bytes())
         console.print(f"would write {out}: {len(ready)} shards, {rows:,} rows, about {size}")
         return None
     with interruptible_bar(verb, "rows") as progress:
         done = rewrite(out, plan, progress)
-    console.print(_signals(plan))
+    _say_signals(plan, done.cache)
     stood = f", {len(done.standing)} stood already" if done.standing else ""
     console.print(f"[green]{verb}[/green] {out}: {len(done.made)} shards made{stood}", soft_wrap=True)
     say_missing(done.missing)
@@ -50,18 +50,22 @@ def say_missing(shards: tuple[str, ...]) -> None:
         console.print(f"[yellow]missing[/yellow] {len(shards)} shards that are not finished: {some}", soft_wrap=True)
 
 
-def _signals(plan: Rewrite) -> Table:
-    table = Table("signal", "codec", "bytes/row", "error, measured against what was decoded before")
-    before = plan.manifest.fingerprint.get("derived", {}).get("before", {})
+def _say_signals(plan: Rewrite, made: Cache | None = None) -> None:
+    """One line for each signal: how it is kept, and what that loses (on some rows before it is made, else on all)."""
+    receipts = [] if made is None else list(made.receipts.values())
+    derived = plan.manifest.fingerprint.get("derived", {})
     for name, schema in plan.manifest.signals.items():
-        new = name in before or not before
-        error = _figures(schema.error) if new else "copied"
-        if name in before:
-            error += f"   (on top of {before[name]['codec']}: {_figures(before[name]['error'])})"
-        table.add_row(name, schema.codec, f"{schema.row_bytes():,}", error)
-    return table
+        error = worst_error(name, receipts) or dict(schema.error)
+        line = f"  {name}: {schema.codec}, {schema.row_bytes():,} bytes/row"
+        if name in derived.get("before", {}):
+            old = derived["before"][name]
+            line += f", loses {_figures(error)} of what {old['codec']} gave, which had lost {_figures(old['error'])}"
+        elif name == derived.get("average"):
+            line += f", loses {_figures(error)} of the average"
+        else:
+            line += ", copied"
+        console.print(line, soft_wrap=True)
 
 
-def _figures(error: object) -> str:
-    figures = dict(error) if isinstance(error, dict) else {}
-    return "  ".join(f"{key} {value:.2g}" for key, value in figures.items()) or "none"
+def _figures(error: Mapping[str, float]) -> str:
+    return " ".join(f"{key} {value:.2g}" for key, value in error.items()) or "nothing"

@@ -7,7 +7,7 @@ import typer
 
 from ....cache import open_cache
 from ...console import console
-from ...inspection import size_text
+from ...inspection_table import size_text
 from ...rewriting import interruptible_bar, say_missing
 from .location import CachePath, DryRun, cache_address
 

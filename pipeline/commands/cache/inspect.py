@@ -7,7 +7,8 @@ import typer
 
 from ....cache import open_cache
 from ...console import console
-from ...inspection import inspect_cache, inspection_table
+from ...inspection import inspect_cache
+from ...inspection_table import inspection_lines, inspection_table
 from .location import CachePath, cache_address
 
 
@@ -15,7 +16,7 @@ def inspect(
     path: CachePath,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
-    """Show signals, codecs with their measured error, bytes and shards of a cache.
+    """Show signals, codecs with their measured error, bytes, shards, cost and rubbish of a cache.
 
     Example: [bold]teachercache cache inspect runs/demo/cache[/bold]
     """
@@ -24,3 +25,5 @@ def inspect(
         print(json.dumps(found, indent=1))
     else:
         console.print(inspection_table(found))
+        for line in inspection_lines(found):
+            console.print(line, soft_wrap=True)
