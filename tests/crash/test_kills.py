@@ -41,7 +41,9 @@ def make_teacher(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("killed", ["killed_build.py", "killed_train.py", "killed_recode.py", "killed_merge.py"])
+@pytest.mark.parametrize(
+    "killed", ["killed_build.py", "killed_extend.py", "killed_train.py", "killed_recode.py", "killed_merge.py"]
+)
 def test_fifty_kills_leave_every_round_equal_to_an_undisturbed_one(killed: str, tmp_path: Path) -> None:
     make_images(tmp_path / "images")
     make_teacher(tmp_path / "teacher")
