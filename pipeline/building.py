@@ -47,6 +47,8 @@ def build_member(
     """Build what is missing of one directory of a cache, and say what was done."""
     with progress_bar(title, "rows") as bar:
         summary = build_cache(job, bar.update, stop, only)
+    for note in summary.notes:
+        console.print(f"  {note}", soft_wrap=True)
     if summary.shards:
         rate = summary.rows / summary.seconds
         console.print(

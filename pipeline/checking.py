@@ -51,6 +51,7 @@ class Forecast:
     students: dict[str, int]
     trials: int
     train_seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def row_bytes(self) -> int:
@@ -70,7 +71,7 @@ def check_run(config: Config) -> Forecast:
     _check_labels(config, trials, samples, labelled)
     with TemporaryDirectory(prefix="teachercache-check-") as folder:
         few = replace(job, root=Path(folder) / "cache", source=FewSamples(job.source, _SAMPLES))
-        build_cache(few)
+        notes = build_cache(few).notes
         build_cache(replace(held_out, root=Path(folder) / "held-out", source=FewSamples(held_out.source, _SAMPLES)))
         cache = open_cache(few.root, few.fingerprint)
         rate = _teacher_rate(few)
@@ -87,6 +88,7 @@ def check_run(config: Config) -> Forecast:
         students=parameters,
         trials=len(trials),
         train_seconds=seconds * config.train.steps,
+        notes=notes,
     )
 
 
@@ -104,7 +106,7 @@ def _check_labels(config: Config, trials: Iterable[Trial], samples: int, labelle
         )
     if asked is None and labelled < samples and needs_labels(trials):
         raise StageError(
-            f"{samples - labelled} of {samples} samples have no label, and a cross_entropy term needs one: set "
+            f"{samples - labelled} of {samples} samples have no label, and a term that reads labels needs one: set "
             "train.labelled.count to train with the labels there are, or drop the term"
         )
 

@@ -25,6 +25,8 @@ def check(config: ConfigPath) -> None:
     with console.status("two samples go through source, views, teacher, codecs, a shard, the join and every student"):
         forecast = check_run(loaded)
     console.print(_signals(forecast))
+    for note in forecast.notes:
+        console.print(f"  {note}", soft_wrap=True)
     for name, parameters in forecast.students.items():
         console.print(f"  student {name}: {parameters:,} parameters")
     console.print(

@@ -19,8 +19,10 @@ from ...data import check_ids
 from ..device import pick_device
 from ..errors import Interrupted, StageError
 from ..versions import library_versions
+from .attention_size import attention_notes
 from .batch import PreparedBatch
 from .classifier import ImageClassifier
+from .constants import host_constants
 from .encoding import check_first, clock, encode_batch, measure_errors
 from .job import CacheJob
 from .loader import PreparedPieces, plan_pieces, prepared_batches
@@ -33,13 +35,15 @@ Progress = Callable[[int, int], None]  # rows done, rows to do
 
 @dataclass(frozen=True, slots=True)
 class BuildSummary:
-    """What a build did: shards and rows made now, shards that stood already, seconds, and seconds waited for data."""
+    """What a build did: shards and rows made now, shards that stood already, seconds, and seconds waited for data;
+    `notes` are what a person might want to know of a cache that was begun."""
 
     shards: int
     rows: int
     standing: int
     seconds: float
     waited: float
+    notes: tuple[str, ...] = ()
 
 
 def build_cache(
@@ -68,7 +72,7 @@ def build_cache(
     run = _Run(job, device, progress, stop, total)
     run.over(batches)
     note_receipts(job.address)
-    return BuildSummary(len(missing), total, standing, perf_counter() - started, run.waited)
+    return BuildSummary(len(missing), total, standing, perf_counter() - started, run.waited, run.notes)
 
 
 def _missing(job: CacheJob) -> list[str]:
@@ -108,6 +112,7 @@ class _Run:
     ) -> None:
         self.job, self.device, self.progress, self.stop, self.total = job, device, progress, stop, total
         self.waited = 0.0
+        self.notes: tuple[str, ...] = ()
         self._shard_started = perf_counter()
 
     def over(self, batches: Iterator[PreparedBatch]) -> None:
@@ -129,9 +134,10 @@ class _Run:
         heard = self._hear(teacher, first)
         schemas = self.job.schemas(heard)
         check_first(first, heard, schemas)  # nothing is published of a teacher that says NaN
+        self.notes = attention_notes(schemas.values(), teacher.model.config)
         errors = measure_errors(heard, schemas)
         schemas = {name: replace(schema, error=errors.get(name, {})) for name, schema in schemas.items()}
-        create_cache(self.job.address, self._manifest(schemas, teacher))
+        create_cache(self.job.address, self._manifest(schemas, teacher), host_constants(heard))
         return _standing(self.job)
 
     def _manifest(self, schemas: Mapping[str, Any], teacher: ImageClassifier) -> Manifest:
