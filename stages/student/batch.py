@@ -1,6 +1,6 @@
 """One batch of the stream, on the device: what every trial of the fleet takes its step on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,21 @@ Target = Tensor | SparseLogits | SampledTargets | HeadLogits  # a signal as a lo
 class Batch:
     """B rows joined to their signals.
 
-    `ids` (B,) str; `views` uint8 (B, H, W, C) canonical views; `labels` int64 (B,), -1 for none; rows [0:labelled] are
-    the labelled ones; `signals` decoded targets by name; `shuffled` the same signals of other samples, empty when no
-    trial is a shuffled control.
+    `rows` (B,) int64 row numbers of the cache; `views` uint8 (B, H, W, C) canonical views; `labels` int64 (B,), -1 for
+    none; rows [0:labelled] are the labelled ones; `signals` decoded targets by name; `shuffled` the same signals of
+    other samples, empty when no trial is a shuffled control. `find_ids` says whose the rows are.
     """
 
     step: int
-    ids: np.ndarray
+    rows: np.ndarray
     views: Tensor
     labels: Tensor
     labelled: int
     signals: Mapping[str, Target]
     shuffled: Mapping[str, Target]
+    find_ids: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Sample ids, (B,) str: looked up when asked for, because training never asks."""
+        return self.find_ids(self.rows)

@@ -28,7 +28,7 @@ class HostBatch:
     """A joined batch on the host: encoded parts, not yet decoded."""
 
     step: int
-    ids: np.ndarray
+    rows: np.ndarray
     views: torch.Tensor
     labels: torch.Tensor
     labelled: int
@@ -63,7 +63,7 @@ class HostBatches(Dataset[HostBatch]):
         partners = self.plan.partners(rows) if self.shuffled else rows
         return HostBatch(
             step,
-            self.join.ids(rows),
+            rows,
             torch.from_numpy(self.join.views(rows)),
             torch.from_numpy(labels),
             chosen.labelled,
@@ -103,7 +103,7 @@ class Stream:
             number = int(np.argmax(self.plan.labels < 0))
             name = self._host.join.ids(np.array([number * self._cache.manifest.views]))[0]
             raise StageError(
-                f"sample {str(name)!r} has no label, and a cross_entropy term needs one: set "
+                f"sample {str(name)!r} has no label, and a term that reads labels needs one: set "
                 "train.labelled.count to train with the labels there are, or drop the term"
             )
 
@@ -125,12 +125,13 @@ class Stream:
     def _to_device(self, host: HostBatch) -> Batch:
         return Batch(
             host.step,
-            host.ids,
+            host.rows,
             host.views.to(self._device, non_blocking=True),
             host.labels.to(self._device, non_blocking=True),
             host.labelled,
             self._decode(host.signals),
             self._decode(host.shuffled),
+            self._host.join.ids,
         )
 
     def _decode(self, encoded: Parts) -> dict[str, Target]:

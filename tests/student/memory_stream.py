@@ -67,12 +67,13 @@ class MemoryStream:
         other = (rows + ROWS // 2) % ROWS
         return Batch(
             step,
-            rows.astype(str),
+            rows,
             torch.from_numpy(self.views[rows]),
             labels,
             labelled,
             self._signals(rows),
             self._signals(other) if self._shuffled else {},
+            lambda rows: rows.astype(str),
         )
 
     def _signals(self, rows: np.ndarray) -> Mapping[str, Tensor | SparseLogits]:
