@@ -1,4 +1,7 @@
-"""Finds a classifier's head, whose input is the pooled embedding. It guesses nothing: two candidates are an error."""
+"""Finds a classifier's head, whose input is the pooled embedding, and the linear layer that makes the logits.
+
+It guesses nothing: two candidates are an error.
+"""
 
 from torch import Tensor, nn
 
@@ -17,6 +20,16 @@ def classifier_head(model: nn.Module) -> nn.Module:
             f"its linear layers that could be one: {', '.join(_candidates(model)) or 'none'}. Capture hidden.-1 instead"
         )
     return getattr(model, found[0])  # type: ignore[no-any-return]
+
+
+def final_linear(model: nn.Module) -> tuple[str, nn.Linear]:
+    """The last linear layer inside the classifier head, with its name. Raises StageError when there is none."""
+    head = classifier_head(model)
+    linear = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
+    inside = [(name, part) for name, part in linear if any(part is module for module in head.modules())]
+    if not inside:
+        raise StageError(f"the classifier head of {type(model).__name__} holds no linear layer")
+    return inside[-1]
 
 
 def pooled_input(head: nn.Module, values: Tensor) -> Tensor:

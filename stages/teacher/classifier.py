@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ...cache.codecs import QueryKey
+from ...cache.codecs import QueryKey, Ragged
 from ...cache.spec import SignalSpec
 from ..capture import listen
 from ..capture.reduction import reduce_heard
 from ..errors import StageError
+from .head_ear import HeadEar
 from .model import load_classifier
 from .signal_schema import Heard, heard_point
 from .spec import TeacherSpec
@@ -23,7 +25,7 @@ class ImageClassifier:
     """A teacher of the AutoModelForImageClassification family.
 
     `signals` maps each signal to its spec; calling it returns {signal: (B, ...)} in the model's
-    dtype, `Ragged` where rows differ in length, `QueryKey` for `codec: factored`.
+    dtype, `Ragged` where rows differ in length, `QueryKey` for `codec: factored`, `HeadLogits` for `codec: head`.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class ImageClassifier:
         self.device, self._signals = device, dict(signals)
         self._points = {name: heard_point(name, signal) for name, signal in signals.items()}
         self.model = load_classifier(spec, folder, device)
+        self._heads = tuple(name for name, signal in signals.items() if signal.codec == "head")
+        self._head_ear = HeadEar(self.model) if self._heads else None
         self._listening: AbstractContextManager[Any] = listen(self.model, sorted(set(self._points.values())))
         self._ears = self._listening.__enter__()
         self._autocast = _AUTOCAST.get(spec.autocast or "")
@@ -43,7 +47,10 @@ class ImageClassifier:
         with torch.inference_mode(), self._precision():
             self.model(**inputs)
             heard = self._ears.collect()
-        return {name: self._reduce(name, heard[point]) for name, point in self._points.items()}
+        found = {name: self._reduce(name, heard[point]) for name, point in self._points.items()}
+        if self._head_ear is not None:
+            found.update(dict.fromkeys(self._heads, self._head_ear.collect(heard["logits"])))
+        return found
 
     def facts(self) -> dict[str, Any]:
         """For people: class, parameters, bytes of the weights."""
@@ -61,9 +68,11 @@ class ImageClassifier:
 
     def close(self) -> None:
         """Stop listening."""
+        if self._head_ear is not None:
+            self._head_ear.close()
         self._listening.__exit__(None, None, None)
 
-    def _reduce(self, name: str, values: Heard) -> Heard:
+    def _reduce(self, name: str, values: Tensor | Ragged | QueryKey) -> Heard:
         if isinstance(values, QueryKey):
             return values
         try:

@@ -18,6 +18,7 @@ from ...cache.format.schema import SignalSchema
 from ..cache_identity import PIXELS
 from ..errors import StageError, StageFailed
 from .batch import PreparedBatch
+from .constants import heard_constants
 from .signal_schema import Heard
 from .soundness import finite_rows, whole_rows
 
@@ -103,10 +104,10 @@ def check_first(prepared: PreparedBatch, heard: Mapping[str, Heard], schemas: Ma
 
 def measure_errors(heard: Mapping[str, Heard], schemas: Mapping[str, SignalSchema]) -> dict[str, dict[str, float]]:
     """What each codec loses on these rows, measured by decoding what was encoded."""
-    found = {}
+    found, constants = {}, heard_constants(heard)
     with torch.inference_mode():
         for name, values in heard.items():
-            codec = schemas[name].build()
+            codec = schemas[name].build(constants)
             decoded = codec.decode(codec.encode(values), schemas[name].shape)
             found[name] = codec.error(values, decoded)
     return found

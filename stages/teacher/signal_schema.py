@@ -1,10 +1,11 @@
 """How a signal will lie on disk, from its settings and one heard batch: shape, packing, what its codec must know."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from ...cache.codecs import Packing, QueryKey, Ragged, build_codec
+from ...cache.codecs import HeadLogits, Packing, QueryKey, Ragged, build_codec
 from ...cache.errors import CacheError
 from ...cache.format.schema import SignalSchema
 from ...cache.spec import SignalSpec
@@ -12,8 +13,9 @@ from ..cache_identity import written_parameters
 from ..capture import parse_point
 from ..capture.reduction import token_axes
 from ..errors import StageError
+from .constants import head_constants
 
-Heard = Tensor | Ragged | QueryKey
+Heard = Tensor | Ragged | QueryKey | HeadLogits
 
 
 def heard_point(name: str, spec: SignalSpec) -> str:
@@ -26,6 +28,8 @@ def heard_point(name: str, spec: SignalSpec) -> str:
         )
     if point.kind == "qk":
         raise StageError(f"{place}: {point.name} is heard for `point: attention.{point.index}, codec: factored` alone")
+    if spec.codec == "head" and (point.kind != "logits" or spec.reduce != "none" or spec.causal):
+        raise StageError(f"{place}: codec head keeps the logits (point: logits), and takes neither reduce nor causal")
     if spec.codec != "factored":
         return point.name
     if point.kind != "attention" or spec.reduce != "none" or spec.causal:
@@ -40,6 +44,8 @@ def signal_schema(name: str, spec: SignalSpec, values: Heard) -> SignalSchema:
     try:
         if isinstance(values, QueryKey):
             schema = _factored(name, spec, values)
+        elif isinstance(values, HeadLogits):
+            schema = _head(name, spec, values)
         else:
             shape = tuple((values.values if isinstance(values, Ragged) else values).shape[1:])
             schema = _schema(name, spec, shape, written_parameters(spec), _packing(name, spec, values))
@@ -47,6 +53,12 @@ def signal_schema(name: str, spec: SignalSpec, values: Heard) -> SignalSchema:
     except CacheError as error:
         raise StageError(f"cache.signals.{name}: {error}") from error
     return schema
+
+
+def _head(name: str, spec: SignalSpec, values: HeadLogits) -> SignalSchema:
+    parameters = {**written_parameters(spec), "classes": values.classes}
+    schema = _schema(name, spec, tuple(values.hidden.shape[1:]), parameters, None)
+    return replace(schema, constants=head_constants(name))
 
 
 def _factored(name: str, spec: SignalSpec, values: QueryKey) -> SignalSchema:

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teachercache.cache import SampledTargets
+from teachercache.cache import CacheError, SampledTargets
 from teachercache.cache.codecs import build_codec
+from teachercache.cache.codecs.logits.draws import row_keys, uniforms
 from teachercache.cache.codecs.logits.ids import ids_part, pack_ids, unpack_ids
 from teachercache.cache.codecs.logits.pps import PPS
 
@@ -155,3 +156,158 @@ def test_pps_keeps_k_different_classes_whose_weights_sum_to_one(seed: int, k: in
     for weights in targets.weights.values():
         assert weights.dtype == np.float32 and np.isfinite(weights).all() and np.all(weights >= 0)
     assert targets.weights[1.0].sum(axis=1) == pytest.approx(np.ones(5), abs=0.35 if k * 4 > classes else 1e-5)
+
+
+def test_random_sampling_is_unbiased_at_its_temperature_and_knows_no_other() -> None:
+    values = rows_near(5, 20_000, 30, 2.0)
+    codec = build_codec("sampling", {"draws": 12, "sample_temperature": 2.0})
+    targets = codec.decode(codec.encode(values), (30,))
+    assert list(targets.weights) == [2.0]
+    p = softmax(values, 2.0)
+    assert_zero_mean(dense(targets, 2.0) - p, np.sqrt(p[0] / 12))
+    np.testing.assert_allclose(dense(targets, 2.0).var(axis=0), (p * (1 - p)).mean(axis=0) / 12, rtol=0.2, atol=1e-4)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 255), st.integers(1, 40), st.sampled_from([0.01, 2.0, 1e5]))
+def test_random_sampling_counts_every_draw_once(seed: int, draws: int, classes: int, scale: float) -> None:
+    values = logits(seed, 4, classes, scale)
+    codec = build_codec("sampling", {"draws": draws})
+    parts = codec.encode(values)
+    targets = codec.decode(parts, (classes,))
+    assert targets.ids.shape == (4, 1 + min(draws, classes - 1))
+    assert np.all(parts["counts"].astype(int).sum(axis=1) == draws)
+    for ids, weights, row in zip(targets.ids, targets.weights[1.0], values, strict=True):
+        assert ids[0] == row.argmax()
+        kept = ids[weights > 0]
+        assert len(set(kept)) == len(kept)
+
+
+@pytest.mark.parametrize("name", ["pps", "sampling"])
+def test_the_same_row_is_drawn_alike_in_any_batch_and_by_numpy_and_torch(name: str) -> None:
+    codec = build_codec(name, {"k": 6} if name == "pps" else {"draws": 20})
+    values = logits(6, 40, 50, 3.0)
+    whole = codec.encode(values)
+    pieces = [codec.encode(values[start : start + 7]) for start in range(0, 40, 7)]
+    on_torch = codec.encode(torch.from_numpy(values))
+    for part in codec.parts((50,)):
+        assert whole[part.name].shape == (40, *part.shape) and whole[part.name].dtype == part.dtype
+        np.testing.assert_array_equal(whole[part.name], np.concatenate([piece[part.name] for piece in pieces]))
+        np.testing.assert_array_equal(whole[part.name], on_torch[part.name].numpy())
+    decoded, by_torch = codec.decode(whole, (50,)), codec.decode(on_torch, (50,))
+    for temperature, weights in decoded.weights.items():
+        np.testing.assert_allclose(weights, by_torch.weights[temperature].numpy(), rtol=1e-5)
+    assert codec.error(values, decoded) == pytest.approx(codec.error(torch.from_numpy(values), by_torch), rel=1e-4)
+
+
+def test_rows_of_many_classes_are_encoded_in_pieces_that_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from teachercache.cache.codecs.logits import pieces
+
+    values = logits(7, 30, 50, 3.0)
+    for codec in (build_codec("pps", {"k": 6}), build_codec("sampling", {"draws": 20})):
+        whole = codec.encode(values)
+        with monkeypatch.context() as patch:
+            patch.setattr(pieces, "_MOST", 170)
+            cut = codec.encode(values)
+        for name in whole:
+            np.testing.assert_array_equal(whole[name], cut[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_logits_are_drawn_from(dtype: torch.dtype) -> None:
+    values = torch.from_numpy(logits(8, 20, 50, 3.0)).to(dtype)
+    for codec in (build_codec("pps", {"k": 6}), build_codec("sampling", {"draws": 20})):
+        ours, theirs = codec.encode(values), codec.encode(values.float())
+        for name, part in ours.items():
+            assert torch.equal(part, theirs[name])
+
+
+EXTREMES = {
+    "one hot": np.eye(20, dtype=np.float32)[:4] * 1e4,
+    "all equal": np.zeros((4, 20), np.float32),
+    "huge": np.tile(np.float32([3e38, -3e38, 0, 1e38]), (4, 5)),
+    "two values": np.repeat(np.float32([[0.0, 40.0]]), 10, axis=1).repeat(4, axis=0),
+    "minus infinity nearly": np.where(np.arange(20) < 3, np.float32(0), np.float32(-1e30))[None].repeat(4, axis=0),
+}
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+@pytest.mark.parametrize("k", [2, 5, 19, 20, 33])
+def test_extreme_rows_keep_finite_weights_that_sum_to_one(name: str, k: int) -> None:
+    values = EXTREMES[name]
+    codec = build_codec("pps", {"k": k})
+    targets = codec.decode(codec.encode(values), (20,))
+    for temperature, weights in targets.weights.items():
+        assert np.isfinite(weights).all() and np.all(weights >= 0), temperature
+    np.testing.assert_allclose(targets.weights[1.0].sum(axis=1), 1.0, rtol=2e-6 if k < 19 else 0.2)
+    p = softmax(values)
+    certain = p.max(axis=1) > 0.999
+    assert np.all(targets.weights[1.0][certain, 0] > 0.999)
+    sampled = build_codec("sampling", {"draws": 9})
+    counts = sampled.encode(values)["counts"].astype(int).sum(axis=1)
+    assert np.all(counts == 9) and np.isfinite(sampled.encode(values)["entropy"]).all()
+
+
+def test_all_classes_are_kept_exactly_when_there_are_no_more() -> None:
+    values = logits(9, 50, 10, 3.0)
+    codec = build_codec("pps", {"k": 16})
+    targets = codec.decode(codec.encode(values), (10,))
+    for temperature in TEMPERATURES:
+        np.testing.assert_allclose(dense(targets, temperature), softmax(values, temperature), rtol=8e-3)
+    np.testing.assert_array_equal(targets.ids, np.argsort(-values, axis=1))
+
+
+@pytest.mark.parametrize("name", ["pps", "sampling"])
+def test_no_rows_make_empty_parts(name: str) -> None:
+    codec = build_codec(name, {"k": 3} if name == "pps" else {"draws": 4})
+    parts = codec.encode(np.zeros((0, 9), np.float32))
+    for part in codec.parts((9,)):
+        assert parts[part.name].shape == (0, *part.shape)
+    assert codec.decode(parts, (9,)).ids.shape[0] == 0
+
+
+def test_the_entropy_is_told() -> None:
+    values = logits(10, 30, 40, 3.0)
+    p = softmax(values)
+    for codec in (build_codec("pps", {"k": 6, "sample_temperature": 2.0}), build_codec("sampling", {"draws": 5})):
+        found = codec.decode(codec.encode(values), (40,)).entropy
+        assert found == pytest.approx(-(p * np.log(p)).sum(axis=1), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("pps", {"k": 1}, "pps needs k, a number of at least 2"),
+        ("pps", {}, "pps needs k"),
+        ("pps", {"k": True}, "pps needs k"),
+        ("pps", {"k": 4, "temperatures": [0.0]}, "temperatures are positive"),
+        ("pps", {"k": 4, "temperatures": []}, "temperatures are positive"),
+        ("pps", {"k": 4, "temperatures": "hot"}, "no temperatures"),
+        ("pps", {"k": 4, "sample_temperature": float("inf")}, "temperatures are positive"),
+        ("sampling", {"draws": 256}, "from 1 to 255"),
+        ("sampling", {"draws": 0}, "from 1 to 255"),
+        ("head", {"keep": "f64"}, "f16 or int8, not 'f64'"),
+        ("head", {"classes": -1}, "head needs classes"),
+    ],
+)
+def test_impossible_parameters_are_errors(name: str, parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(CacheError, match=message):
+        build_codec(name, parameters)
+
+
+@pytest.mark.parametrize("name", ["pps", "sampling"])
+def test_only_rows_of_logits_can_be_sampled(name: str) -> None:
+    with pytest.raises(CacheError, match="logits"):
+        build_codec(name, {"k": 3} if name == "pps" else {"draws": 4}).parts((3, 4))
+
+
+def test_hashed_numbers_are_uniform_and_hang_together_in_nothing() -> None:
+    """Bits of the hash flip by halves when one bit of a row flips; numbers fill (0, 1) evenly, pair by pair."""
+    values = logits(11, 4000, 3, 1.0)
+    flipped = (values.view(np.int32) ^ np.int32(1)).view(np.float32)
+    flips = np.unpackbits((row_keys(values) ^ row_keys(flipped)).astype(">u4").view(np.uint8)).reshape(-1, 32)
+    assert np.all(np.abs(flips.mean(axis=0) - 0.5) < 0.04)
+    random = uniforms(row_keys(values), 4)
+    assert np.all((random > 0) & (random < 1))
+    np.testing.assert_allclose(np.histogram(random, 20, (0, 1))[0], 800, rtol=0.16)
+    assert np.all(np.abs(np.corrcoef(random.T) - np.eye(4)) < 0.06)
+    assert len(np.unique(row_keys(values[:1], 0))) == 1 and row_keys(values[:1], 0) != row_keys(values[:1], 1)

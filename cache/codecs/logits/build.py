@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-import numpy as np
-
 from ...errors import CacheError, DamagedCacheError
-from ..codec import Codec
+from ..codec import Array, Codec
 from ..dense import Dense
 from ..int8 import Int8
 from .head import Head
@@ -42,10 +40,10 @@ def build_sampling(draws: int | None = None, sample_temperature: float = 1.0) ->
 def build_head(
     keep: str = "f16",
     classes: int | None = None,
-    weight: np.ndarray | None = None,
-    bias: np.ndarray | None = None,
+    weight: Array | None = None,
+    bias: Array | None = None,
 ) -> Codec:
-    """The input of the head; weight and bias are constants of the cache."""
+    """The input of the head; weight (classes, d) and bias (classes,) are constants of the cache."""
     if keep not in ("f16", "int8"):
         raise CacheError(f"codec head keeps the head's input as f16 or int8, not {keep!r}")
     if classes is not None:
@@ -57,10 +55,11 @@ def build_head(
     return Head("f16", Dense("f16"), classes, weight, bias)
 
 
-def _check_head(weight: np.ndarray, bias: np.ndarray, classes: int | None) -> None:
-    if weight.ndim != 2 or bias.shape != weight.shape[:1] or (classes is not None and classes != len(bias)):
+def _check_head(weight: Array, bias: Array, classes: int | None) -> None:
+    shapes = tuple(weight.shape), tuple(bias.shape)
+    if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1] or classes not in (None, shapes[0][0]):
         raise DamagedCacheError(
-            f"the head of {classes} classes that the cache keeps has weights {weight.shape} and biases {bias.shape}"
+            f"the cache keeps a head of {classes} classes whose weight is {shapes[0]} and whose bias is {shapes[1]}"
         )
 
 

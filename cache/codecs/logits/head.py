@@ -23,8 +23,8 @@ class Head:
     keep: Literal["f16", "int8"]
     kept: Codec
     classes: int | None = None
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
+    weight: Array | None = None
+    bias: Array | None = None
     name: str = "head"
     _there: dict[Any, tuple[Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -38,18 +38,18 @@ class Head:
             raise CacheError("codec head keeps the vector that enters the head, and this signal is one number")
         return self.kept.parts(shape)
 
-    def encode(self, values: Array) -> dict[str, Array]:
-        """The head's input (n, .., d) -> the parts."""
-        return self.kept.encode(values)
+    def encode(self, values: HeadLogits) -> dict[str, Array]:
+        """What enters the head, (n, .., d) of `values.hidden` -> the parts; the head is not looked at."""
+        return self.kept.encode(values.hidden)
 
     def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> HeadLogits:
         hidden = self.kept.decode(parts, shape)
         return HeadLogits(hidden, *self._head(hidden))
 
-    def error(self, values: Array, decoded: HeadLogits) -> dict[str, float]:
+    def error(self, values: HeadLogits, decoded: HeadLogits) -> dict[str, float]:
         """`max_abs` of the logits, and `hidden_max_abs` of the vector that is kept."""
         xp = array_namespace(decoded.hidden)
-        exact = HeadLogits(xp.astype(values, xp.float32), decoded.weight, decoded.bias)
+        exact = HeadLogits(xp.astype(values.hidden, xp.float32), decoded.weight, decoded.bias)
         return {
             "max_abs": float(xp.max(xp.abs(exact.logits() - decoded.logits()))),
             "hidden_max_abs": float(xp.max(xp.abs(exact.hidden - decoded.hidden))),
@@ -65,5 +65,7 @@ class Head:
         return self._there[xp.__name__, where]
 
 
-def _put(xp: Any, array: np.ndarray, where: Any) -> Array:
-    return xp.asarray(array.astype(np.float32), device=where)  # a copy: the constant of the cache is read-only
+def _put(xp: Any, array: Array, where: Any) -> Array:
+    if isinstance(array, np.ndarray):
+        array = array.astype(np.float32)  # a copy: the constant of the cache is read-only
+    return xp.astype(xp.asarray(array, device=where), xp.float32)

@@ -48,7 +48,7 @@ class PPS:
         return (
             ids,
             Part("values", "uint8", (self.k,)),
-            Part("steps", "uint8", (2,)),
+            Part("grid", "uint8", (2,)),
             Part("threshold", "float32", ()),
             *([Part("normalisers", "float32", (others,))] if others else []),
             told,
@@ -106,7 +106,7 @@ class PPS:
         return {"normalisers": xp.astype(xp.stack(found, axis=-1), xp.float32)} if found else {}
 
     def _weights(self, parts: Mapping[str, Array], ids: Array) -> dict[float, Array]:
-        sizes = decode_sizes(parts["values"], parts["steps"], dithers(ids, parts["threshold"]))
+        sizes = decode_sizes(parts["values"], parts["grid"], dithers(ids, parts["threshold"]))
         others, threshold = self._normalised(), parts["threshold"][:, None]
         normalisers = {t: parts["normalisers"][:, i : i + 1] for i, t in enumerate(others)}
         return {
@@ -118,10 +118,10 @@ class PPS:
 def _keep_all(xp: Any, values: Array) -> dict[str, Array]:
     """All classes, largest first, as logits minus the largest."""
     order = xp.argsort(values, axis=-1, descending=True, stable=True)
-    ranked = xp.take_along_axis(values, order, axis=-1)
+    ranked = xp.take_along_axis(double(values), order, axis=-1)
     kept = xp.clip(ranked - ranked[:, :1], -65504.0, 0.0)
     return {
         "ids": pack_ids(order, values.shape[-1]),
-        "values": xp.astype(kept, xp.float16),
+        "values": xp.astype(xp.astype(kept, xp.float32), xp.float16),
         "entropy": xp.astype(xp.astype(entropy(double(values)), xp.float32), xp.float16),
     }

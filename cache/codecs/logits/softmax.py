@@ -22,8 +22,9 @@ def log_sum_exp(values: Array) -> Array:
 
 
 def log_softmax(logits: Array) -> Array:
-    """log of the softmax over the last axis, (n, C) float64."""
-    return logits - log_sum_exp(logits)
+    """log of the softmax over the last axis, (n, C). The largest is taken off first: a sum could swallow its log."""
+    shifted = logits - array_namespace(logits).max(logits, axis=-1, keepdims=True)
+    return shifted - log_sum_exp(shifted)
 
 
 def entropy(logits: Array) -> Array:

@@ -1,10 +1,10 @@
 """One byte for the size of each sampled class, without bias at any temperature.
 
-With u = log(size / tau), a class that is kept for certain has u >= 0 (codes 128 to 255), one that was drawn has u < 0
-(codes 1 to 127), each on a grid of the row's own step. The place on the grid is dithered by a number that the reader
-knows (draws.py) and takes off again, so the error e is uniform in +-step / 2 whatever u is, and
-E[exp(b e)] = sinh(b step / 2) / (b step / 2) is divided out at each temperature's exponent b (subtractive dither,
-Schuchman 1964). Plain rounding would be right in the mean at one temperature at most.
+With u = log(size / tau), a class that is kept for certain (a head) has u >= 0 and a code from 128 to 255, on a grid of
+the row's own base and step; one that was drawn has u < 0 and a code from 1 to 127, on a fixed grid. The place on the
+grid is dithered by a number that the reader knows (draws.py) and takes off again, so the error e is uniform in
++-step / 2 whatever u is, and E[exp(b e)] = sinh(b step / 2) / (b step / 2) is divided out at each temperature's
+exponent b (subtractive dither, Schuchman 1964). Plain rounding would be right in the mean at one temperature at most.
 
 Code 0 stands for the first, largest class alone: its size is what the others' weights leave of 1.
 """
@@ -16,8 +16,10 @@ from array_api_compat import array_namespace
 
 from ..codec import Array
 
-_HEADS = 128  # codes from here on are classes that were kept for certain
+_HEADS = 128  # codes from here on are heads
 _LEVELS = 127.0
+_TAIL_STEP = 0.3125  # down to exp(-39): a class that is drawn less often is never seen
+_BASE = 2.5  # of the second byte of a row's grid
 _LEAST = 2.0**-10  # a first class this likely is told by what the others leave, without losing digits
 _LOG_2 = 0.6931471805599453
 
@@ -34,29 +36,29 @@ class Sizes:
 
 
 def code_sizes(u: Array, threshold: Array, dither: Array) -> dict[str, Array]:
-    """u (n, k), log tau (n, 1), dither (n, k) in [0, 1), all float64 -> `values` uint8 (n, k) and `steps` uint8 (n, 2),
-    of heads and tails."""
+    """u (n, k), log tau (n, 1), dither (n, k) in [0, 1), all float64 -> `values` uint8 (n, k), and `grid` uint8 (n, 2):
+    the codes of step and base."""
     xp = array_namespace(u)
-    first = _first_alone(xp, u)
+    first = xp.concat([xp.ones_like(u[:, :1]), xp.zeros_like(u[:, 1:])], axis=-1) > 0
     implied = first & _is_implied(xp, u, threshold)
-    coded = xp.where(implied, xp.zeros_like(u), u)
-    steps = xp.concat([_step_code(xp, coded), _step_code(xp, -coded)], axis=-1)
     head = u >= 0
-    step = xp.where(head, _step(steps[:, :1]), _step(steps[:, 1:]))
-    level = xp.clip(xp.floor(xp.abs(coded) / step + dither), 0.0, _LEVELS)
+    grid = _grid(xp, u, head & ~implied)
+    height = xp.clip(xp.where(head, u - _base(grid), -u), 0.0, None)
+    step = xp.where(head, _step(grid), xp.full_like(u, _TAIL_STEP))
+    level = xp.clip(xp.floor(height / step + dither), 0.0, _LEVELS)
     code = xp.where(head, level + _HEADS, xp.clip(level + 1, None, _LEVELS))
     code = xp.where(implied, xp.zeros_like(code), code)
-    return {"values": xp.astype(code, xp.uint8), "steps": xp.astype(steps, xp.uint8)}
+    return {"values": xp.astype(code, xp.uint8), "grid": xp.astype(grid, xp.uint8)}
 
 
-def decode_sizes(values: Array, steps: Array, dither: Array) -> Sizes:
+def decode_sizes(values: Array, grid: Array, dither: Array) -> Sizes:
     """What `code_sizes` made, float32."""
     xp = array_namespace(values)
-    code, wide = xp.astype(values, xp.float32), xp.astype(steps, xp.float32)
+    code, wide = xp.astype(values, xp.float32), xp.astype(grid, xp.float32)
     head = code >= _HEADS
-    step = xp.where(head, _step(wide[:, :1]), _step(wide[:, 1:]))
-    level = xp.where(head, code - _HEADS, code - 1) + (0.5 - dither)
-    return Sizes(xp.where(head, level, -level) * step, head, step, code[:, :1] == 0)
+    step = xp.where(head, _step(wide), xp.full_like(code, _TAIL_STEP))
+    height = (xp.where(head, code - _HEADS, code - 1) + (0.5 - dither)) * step
+    return Sizes(xp.where(head, _base(wide) + height, -height), head, step, code[:, :1] == 0)
 
 
 def mean_factor(width: Array) -> Array:
@@ -67,24 +69,28 @@ def mean_factor(width: Array) -> Array:
     return xp.where(half < 0.05, series, xp.sinh(half) / xp.clip(half, 0.05, None))
 
 
-def _first_alone(xp: Any, u: Array) -> Array:
-    """True in the first column, (n, k) bool."""
-    return xp.concat([xp.ones_like(u[:, :1]), xp.zeros_like(u[:, 1:])], axis=-1) > 0
-
-
 def _is_implied(xp: Any, u: Array, threshold: Array) -> Array:
     """Whether 1 - (the others' weights) tells the first size to within its half, whatever the dither, (n, 1)."""
     first, others = xp.exp(u[:, :1] + threshold), u[:, 1:]
-    heads = xp.where(others >= 0, xp.exp(others + threshold), xp.zeros_like(others))
-    most = xp.sum(heads, axis=-1, keepdims=True) * (xp.exp(_step(_step_code(xp, others)) / 2) - 1)
+    head = others >= 0
+    heads = xp.where(head, xp.exp(others + threshold), xp.zeros_like(others))
+    most = xp.sum(heads, axis=-1, keepdims=True) * (xp.exp(_step(_grid(xp, others, head)) / 2) - 1)
     return (first >= _LEAST) & (most <= first / 2)
 
 
-def _step_code(xp: Any, u: Array) -> Array:
-    """Code c in 0 to 255 of the smallest step 2^((c - 191) / 16) of which 126 reach the row's largest u, (n, 1)."""
-    span = xp.clip(xp.max(u, axis=-1, keepdims=True), 1e-9, None) / (_LEVELS - 1)
-    return xp.clip(xp.ceil(16 * xp.log2(span)) + 191, 0.0, 255.0)
+def _grid(xp: Any, u: Array, head: Array) -> Array:
+    """Codes (n, 2) of the grid of these heads: the smallest step 2^((c - 191) / 16) of which 126 reach from the base,
+    a multiple of 2.5 below the smallest head, to the largest. Zeros without heads."""
+    low = xp.min(xp.where(head, u, xp.full_like(u, 1e9)), axis=-1, keepdims=True)
+    high = xp.max(xp.where(head, u, xp.zeros_like(u)), axis=-1, keepdims=True)
+    base = xp.clip(xp.floor(xp.minimum(low, high) / _BASE), 0.0, 255.0)
+    span = xp.clip(high - _BASE * base, 1e-9, None) / (_LEVELS - 1)
+    return xp.concat([xp.clip(xp.ceil(16 * xp.log2(span)) + 191, 0.0, 255.0), base], axis=-1)
 
 
-def _step(code: Array) -> Array:
-    return array_namespace(code).exp((code - 191) * (_LOG_2 / 16))
+def _step(grid: Array) -> Array:
+    return array_namespace(grid).exp((grid[:, :1] - 191) * (_LOG_2 / 16))
+
+
+def _base(grid: Array) -> Array:
+    return grid[:, 1:] * _BASE
