@@ -10,7 +10,9 @@ import pytest
 RUN = Path(__file__).with_name("run.py")
 
 
-@pytest.mark.parametrize("name", ["reading", "building", "shuffling", "feeding", "training", "writing", "sizes"])
+@pytest.mark.parametrize(
+    "name", ["reading", "opening", "building", "shuffling", "feeding", "training", "writing", "sizes"]
+)
 def test_a_benchmark_measures_everything_it_lists(name: str, tmp_path: Path) -> None:
     found = tmp_path / "figures.json"
     command = [sys.executable, str(RUN), name, "--tiny", "--json", str(found)]
@@ -27,4 +29,4 @@ def test_a_benchmark_measures_everything_it_lists(name: str, tmp_path: Path) -> 
 def test_an_unknown_benchmark_is_named_with_the_known_ones() -> None:
     result = subprocess.run([sys.executable, str(RUN), "riding"], capture_output=True, text=True, timeout=120)
     assert result.returncode == 2
-    assert "riding" in result.stderr and "reading, building" in result.stderr
+    assert "riding" in result.stderr and "reading, opening, building" in result.stderr
