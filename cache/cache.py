@@ -17,6 +17,7 @@ from .grid.layout import Layout, SignalPlaces
 from .grid.member import Member
 from .reading.epochs import Batching, EpochBatches, Epochs
 from .reading.lookup import SampleLookup
+from .reading.sample_columns import SampleColumns
 from .reading.shard_reader import ShardReader, schema_of
 from .reading.signal_rows import SignalRows
 from .storage.address import open_store
@@ -194,7 +195,7 @@ class Cache:
         wanted = self.signals if signals is None else signals
         values = {name: self.codec(name).decode(self.encoded(name, rows), self._shape(name)) for name in wanted}
         shard, local = self.locate(rows)
-        return CacheBatch(rows, *self._index_columns(shard, local), values)
+        return CacheBatch(rows, *self._columns.gather(shard, local), values)
 
     def batches(
         self,
@@ -248,18 +249,6 @@ class Cache:
             raise CacheError(f"{self.url} holds no sample {ids[int(np.argmax(found < 0))]!r}")
         return self.read(found * self.manifest.views + view, signals)
 
-    def _index_columns(self, shard: np.ndarray, local: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ids, views and labels of rows given by (number of the shard, row in it)."""
-        ids, views, labels = [np.zeros(0, np.str_)], [np.zeros(0, np.uint16)], [np.zeros(0, np.int64)]
-        for number in np.unique(shard):
-            index = self.reader(self.shards[number]).index
-            chosen = local[shard == number]
-            ids.append(index.ids[chosen])
-            views.append(index.views[chosen])
-            labels.append(index.labels[chosen])
-        back = np.argsort(np.argsort(shard, kind="stable"), kind="stable")
-        return np.concatenate(ids)[back], np.concatenate(views)[back], np.concatenate(labels)[back]
-
     def _without(self, signal: str, shard: int) -> CacheError:
         return CacheError(
             f"{self.url} has no {signal} of shard {self.shards[shard]} under some views; `teachercache cache extend` "
@@ -269,6 +258,11 @@ class Cache:
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {shard: number for number, shard in enumerate(self.shards)}
+
+    @cached_property
+    def _columns(self) -> SampleColumns:
+        views = self.manifest.views
+        return SampleColumns(self.row_counts // views, views, lambda number: self.reader(self.shards[number]).index)
 
     @cached_property
     def _samples(self) -> SampleLookup:
