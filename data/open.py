@@ -7,11 +7,12 @@ from ..remote.address import is_remote
 from .errors import DataError
 from .folder import folder_source
 from .names import shard_names
+from .open_files import TarFile
 from .source import Source
 from .spec import SourceSpec
 from .tar_catalogue import Fields
 from .tar_files import tar_files
-from .webdataset import TarFile, TarSource
+from .webdataset import TarSource
 
 
 def open_source(spec: SourceSpec) -> Source:

@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,30 +16,25 @@ import xxhash
 
 from .errors import DataError
 from .fingerprint import JSON, listing_digest
-from .remote_tar import RemoteTar
+from .open_files import OpenFile, TarFile, close, open_again, open_anew
 from .sample import Sample
 from .source import read_all
 from .tar_catalogue import Catalogue, Fields, catalogue, pread
 from .tar_index import Extent
 
-TarFile = Path | RemoteTar
-
 _CHUNK = 1 << 22
 
 
 class TarShard:
-    """One tar file, opened once and read with `pread`: no position is shared between threads or forked processes."""
+    """One tar file, indexed once and read with `pread`: no position is shared between threads or forked processes."""
 
     def __init__(self, name: str, origin: TarFile, fields: Fields) -> None:
         """Raises DataError when the file cannot be read or holds what cannot be a sample."""
         self.name, self._origin, self._fields = name, origin, fields
-        try:
-            opened = origin.open("rb", buffering=0) if isinstance(origin, Path) else origin.open()
-        except OSError as error:
-            raise DataError(f"{origin}: shard {name!r} cannot be opened ({error.strerror})") from error
-        weakref.finalize(self, opened.close)
-        self._file = opened.fileno()
-        self._catalogue = _catalogue(origin, Path(opened.name), fields, os.fstat(self._file))
+        opened = open_anew(origin)
+        self._identity = opened.identity
+        weakref.finalize(self, close, origin, opened.identity).atexit = False
+        self._catalogue = _catalogue(origin, opened, fields)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TarShard, (self.name, self._origin, self._fields)
@@ -64,24 +58,24 @@ class TarShard:
         return Sample(sample, self.name, held.pop("image", b""), None if label < 0 else label, held)
 
     def _bytes(self, extent: np.ndarray, sample: str) -> bytes:
-        return pread(self._origin, self._file, Extent(int(extent[0]), int(extent[1])), sample)
+        opened = open_again(self._origin, self._identity)
+        return pread(self._origin, opened.number, Extent(int(extent[0]), int(extent[1])), sample)
 
     def checksum(self) -> str:
-        digest, offset = xxhash.xxh3_128(), 0
-        while chunk := os.pread(self._file, _CHUNK, offset):
+        digest, offset, opened = xxhash.xxh3_128(), 0, open_again(self._origin, self._identity)
+        while chunk := os.pread(opened.number, _CHUNK, offset):
             digest.update(chunk)
             offset += len(chunk)
         return digest.hexdigest()
 
 
-def _catalogue(origin: TarFile, path: Path, fields: Fields, status: os.stat_result) -> Catalogue:
-    """What is in the file at `path`. A copy in the mirror is named by its version, and its times mean nothing."""
-    if isinstance(origin, Path):
-        return catalogue(path, fields, status.st_size, status.st_mtime_ns)
+def _catalogue(origin: TarFile, opened: OpenFile, fields: Fields) -> Catalogue:
+    """What is in the file. Of a copy in the mirror, errors name the origin."""
+    size, modified, _ = opened.identity
     try:
-        return catalogue(path, fields, status.st_size, 0)
+        return catalogue(opened.path, fields, size, modified)
     except DataError as error:
-        raise DataError(str(error).replace(str(path), str(origin))) from error
+        raise DataError(str(error).replace(str(opened.path), str(origin))) from error
 
 
 @dataclass(frozen=True)

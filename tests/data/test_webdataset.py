@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -224,3 +226,21 @@ def test_image_that_cannot_be_decoded_names_shard_and_sample(tmp_path: Path, wri
     path = write_tar(tmp_path / "s.tar", [("1.png", b"no image at all")])
     with pytest.raises(DataError, match="sample '1' of shard 's'"):
         decode(source_of(path).open("s")[0], 3)
+
+
+def test_more_shards_than_a_process_may_open_are_read_at_random(tmp_path: Path, write_tar: Callable) -> None:
+    """In an interpreter of its own, because the limit holds for the whole process."""
+    for number in range(60):
+        write_tar(tmp_path / f"train-{number:02d}.tar", [(f"{number}.png", str(number).encode())])
+    code = (
+        "import random, resource, sys\n"
+        "from teachercache.data import SourceSpec, open_source\n"
+        "source = open_source(SourceSpec(path=sys.argv[1]))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))\n"
+        "shards = [source.open(name) for name in source.shards()]\n"
+        "for turn in range(200):\n"
+        "    number = random.randrange(60)\n"
+        "    assert shards[number][0].image == str(number).encode()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "*.tar")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
