@@ -12,7 +12,6 @@ from .trial import Trial, needed_signals
 
 _DOCUMENT = "trial.json"
 _STREAM = ("steps", "batch_size", "labelled", "window", "shuffle_seed")  # the settings of a batch and of its number
-_ABSENT = "nothing"
 
 
 def trial_identity(trial: Trial, train: TrainSpec, cache_fingerprint: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     read = identity["cache"].get("signals", {})
     if "signals" in found.get("cache", {}):  # what was noted of other signals says nothing about this trial
         found = {**found, "cache": _with_signals(found["cache"], read)}
-    lines = [line for key in identity for line in _differences(found.get(key, _ABSENT), identity[key], key)]
+    lines = [line for key in identity for line in _differences(found.get(key), identity[key], key)]
     if lines:
         listing = "\n  ".join(lines)
         raise StageError(
@@ -57,10 +56,11 @@ def _with_signals(fingerprint: Mapping[str, Any], names: Collection[str]) -> dic
 
 
 def _differences(found: Any, asked: Any, path: str) -> list[str]:
-    """One line per field that differs, by dotted path."""
+    """One line per field that differs, by dotted path. A field that is not there and one that is null are the same:
+    a new setting that is off by default changes no trial that was begun before it."""
     if isinstance(found, Mapping) and isinstance(asked, Mapping):
         keys = dict.fromkeys([*found, *asked])
-        pairs = ((found.get(key, _ABSENT), asked.get(key, _ABSENT), f"{path}.{key}") for key in keys)
+        pairs = ((found.get(key), asked.get(key), f"{path}.{key}") for key in keys)
         return [line for was, now, where in pairs for line in _differences(was, now, where)]
     if isinstance(found, list) and isinstance(asked, list) and len(found) == len(asked):
         pairs = ((was, now, f"{path}.{i}") for i, (was, now) in enumerate(zip(found, asked, strict=True)))
@@ -69,5 +69,5 @@ def _differences(found: Any, asked: Any, path: str) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = "nothing" if value is None else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -5,6 +5,7 @@ Nothing is broadcast, interpolated or left out to make two shapes fit.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -17,8 +18,7 @@ from .projector import projectable
 from .spec import TermSpec
 
 Shape = tuple[int, ...]
-_PROJECTED = ("mse", "cosine")
-_OPTIONS = ("temperature", "label_smoothing")
+_OPTIONS = ("temperature", "label_smoothing", "alpha", "beta", "gamma", "scale", "heads")
 _NOT_DENSE = {  # what codecs of logits keep, of which a loss needs to know
     "topk": "the top {k} entries",
     "pps": "a sample of {k} entries",
@@ -45,23 +45,46 @@ def check_term(spec: TermSpec, place: str, output: Shape, signals: Mapping[str, 
     _check_codec(spec, place, schema)
     _check_lengths(spec, place, schema)
     met = _reduced(place, output, schema)
-    if spec.projector is None and met.output != met.signal:
+    if spec.projector is None and met.output != met.signal and not LOSSES[spec.loss].free:
         raise StageError(f"{place}: {_shapes(spec, met)}{_advice(spec, met)}")
     if spec.projector is not None and not projectable(met.output, met.signal):
-        raise StageError(f"{place}: {_shapes(spec, met)}, and a linear projector changes the width alone")
+        raise StageError(f"{place}: {_shapes(spec, met)}, and a projector changes the width alone")
     if spec.loss.startswith("attention") and len(met.signal) < 2:
         raise StageError(
             f"{place}: signal {spec.signal!r} of shape {met.signal} is no attention (heads, T, T) or (T, T)"
         )
+    if LOSSES[spec.loss].beside_labels and met.output != (classes,):
+        raise StageError(f"{place}: output {spec.output!r} is {met.output}, and there are {classes} classes")
+    if schema.codec not in _NOT_DENSE:
+        _try(spec, place, met)
     return met
+
+
+def loss_options(spec: TermSpec) -> dict[str, Any]:
+    """The keywords of a term's loss that are set; the loss's own defaults stand for the others."""
+    given = {name: getattr(spec, name) for name in LOSSES[spec.loss].options}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _try(spec: TermSpec, place: str, met: Met) -> None:
+    """The loss itself, on two rows of zeros: what it refuses, it refuses now."""
+    loss = LOSSES[spec.loss]
+    output = torch.zeros(2, *(met.output if spec.projector is None else met.signal))
+    labels = [torch.zeros(2, dtype=torch.int64)] if loss.beside_labels else []
+    try:
+        with torch.no_grad():
+            loss.function(output, torch.zeros(2, *met.signal), *labels, **loss_options(spec))
+    except StageError as error:
+        raise StageError(f"{place}: {error}") from error
 
 
 def _check_options(spec: TermSpec, place: str) -> None:
     for name in _OPTIONS:
         if name not in LOSSES[spec.loss].options and getattr(spec, name) != TermSpec.model_fields[name].default:
             raise StageError(f"{place}: {spec.loss} takes no {name}")
-    if spec.projector is not None and spec.loss not in _PROJECTED:
-        raise StageError(f"{place}: only {' and '.join(_PROJECTED)} take a projector")
+    if spec.projector is not None and not LOSSES[spec.loss].projected:
+        able = ", ".join(name for name, loss in LOSSES.items() if loss.projected)
+        raise StageError(f"{place}: {spec.loss} takes no projector; these do: {able}")
 
 
 def _meet_labels(spec: TermSpec, place: str, output: Shape, classes: int) -> Met:
@@ -132,7 +155,7 @@ def _shapes(spec: TermSpec, met: Met) -> str:
 
 
 def _advice(spec: TermSpec, met: Met) -> str:
-    if spec.loss in _PROJECTED and projectable(met.output, met.signal):
+    if LOSSES[spec.loss].projected and projectable(met.output, met.signal):
         return "; `projector: linear` learns a map from one width to the other"
     if spec.loss.startswith("attention") and len(met.output) == 3 and met.output[1:] == met.signal[1:]:
         return "; heads differ: keep the signal with `reduce: head-mean`"

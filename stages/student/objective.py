@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -12,9 +13,9 @@ from ..capture.reduction import REDUCTIONS
 from ..errors import StageError
 from .arms import Lesson
 from .losses import LOSSES
-from .meeting import Shape, check_term
-from .projector import LinearProjector
-from .randomness import derive_seed, seeded
+from .meeting import Shape, check_term, loss_options
+from .mismatch.width import build_projector
+from .randomness import derive_seed
 from .spec import TermSpec
 from .trial import Trial
 
@@ -39,7 +40,7 @@ class Objective(nn.Module):
     def forward(self, outputs: Mapping[str, Tensor], lesson: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss, {term: its mean}), scalars on the device; outputs (lesson.rows, ...) by name.
 
-        Terms on labels are means over the labelled rows, the others over all rows.
+        Terms that read labels are means over the labelled rows, the others over all rows.
         """
         values = {term.name: self._value(number, term, outputs, lesson) for number, term in enumerate(self.terms)}
         weighted = [term.spec.weight * values[term.name] for term in self.terms]
@@ -47,13 +48,17 @@ class Objective(nn.Module):
 
     def _value(self, number: int, term: Term, outputs: Mapping[str, Tensor], lesson: Lesson) -> Tensor:
         output, spec, loss = outputs[term.spec.output], term.spec, LOSSES[term.spec.loss]
-        function = partial(loss.function, **{name: getattr(spec, name) for name in loss.options})
+        function = partial(loss.function, **loss_options(spec))
+        labels = lesson.labels[: lesson.labelled]
         if spec.signal is None:
-            return function(output[: lesson.labelled], lesson.labels[: lesson.labelled]).mean()
+            return function(output[: lesson.labelled], labels).mean()
         output = REDUCTIONS[term.reduce](output)
         if str(number) in self.projectors:
             output = self.projectors[str(number)](output)
-        return function(output, lesson.signals[spec.signal]).mean()
+        target = lesson.signals[spec.signal]
+        if loss.beside_labels:
+            return function(output[: lesson.labelled], cast(Tensor, target)[: lesson.labelled], labels).mean()
+        return function(output, target).mean()
 
 
 def build_objective(
@@ -73,8 +78,8 @@ def build_objective(
         )
         terms.append(Term(_unique(spec, terms), spec, met.reduce))
         if spec.projector is not None:
-            with seeded(derive_seed("projector", trial.seed, number)):
-                projectors[str(number)] = LinearProjector(met.output, met.signal)
+            seed = derive_seed("projector", trial.seed, number)
+            projectors[str(number)] = build_projector(spec.projector, met.output, met.signal, seed)
     return Objective(terms, projectors)
 
 

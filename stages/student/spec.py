@@ -14,7 +14,36 @@ class TermSpec(BaseModel):
 
     model_config = _STRICT
 
-    loss: Literal["cross_entropy", "kl", "mse", "cosine", "attention_kl", "attention_mse"]
+    loss: Literal[
+        "cross_entropy",
+        "kl",
+        "lskd",
+        "dkd",
+        "nkd",
+        "dist",
+        "multi_level",
+        "reverse_kl",
+        "jensen",
+        "skewed_kl",
+        "skewed_reverse_kl",
+        "total_variation",
+        "mse",
+        "cosine",
+        "clip_fd",
+        "vkd",
+        "hcl",
+        "info_nce",
+        "attention_kl",
+        "attention_mse",
+        "attention_transfer",
+        "nst",
+        "minilm",
+        "rkd",
+        "rkd_distance",
+        "rkd_angle",
+        "sp",
+        "pkt",
+    ]
     weight: float = Field(1.0, ge=0)
     output: str = Field(
         "logits", description="student output: logits, embedding, hidden.N, attention.N, or the user's own"
@@ -22,11 +51,16 @@ class TermSpec(BaseModel):
     signal: str | None = Field(
         None, description="cached signal; left out only for cross_entropy, which reads the labels"
     )
-    temperature: float = Field(1.0, gt=0, description="kl only; the term is multiplied by its square")
-    projector: Literal["linear"] | None = Field(
-        None, description="a learnt Linear from the student's width to the signal's"
+    temperature: float = Field(1.0, gt=0, description="losses between logits; the term is multiplied by its square")
+    projector: Literal["linear", "orthogonal"] | None = Field(
+        None, description="a learnt map from the student's width to the signal's"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    alpha: float | None = Field(None, ge=0, description="dkd: weight of label against rest; skewed: the skew")
+    beta: float | None = Field(None, ge=0, description="dkd: weight among the rest; dist: of rows; jensen: the mixture")
+    gamma: float | None = Field(None, ge=0, description="nkd: weight among the rest; dist: of classes")
+    scale: float | None = Field(None, gt=0, description="info_nce: what cosines are multiplied by")
+    heads: int | None = Field(None, gt=0, description="minilm: relation heads")
 
 
 class InputSpec(BaseModel):

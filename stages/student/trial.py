@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .arms import arm_terms
+from .losses import LOSSES
 from .spec import Arm, StudentSpec, TermSpec, TrainSpec
 
 
@@ -55,7 +56,8 @@ def needed_signals(trials: Iterable[Trial]) -> tuple[str, ...]:
 
 def needs_labels(trials: Iterable[Trial]) -> bool:
     """Whether some trial has a term that reads labels."""
-    return any(term.signal is None for trial in trials for term in trial.terms)
+    losses = (LOSSES[term.loss] for trial in trials for term in trial.terms)
+    return any(loss.labels or loss.beside_labels for loss in losses)
 
 
 def needs_shuffled(trials: Iterable[Trial]) -> bool:
