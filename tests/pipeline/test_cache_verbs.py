@@ -107,6 +107,12 @@ def test_verify_reports_and_repair_mends_once(run: Run, recipe: Path, cache: Pat
     assert "3 shards are whole" in run("cache", "verify", recipe)
 
 
+def test_verify_asks_the_teacher_again(run: Run, recipe: Path, cache: Path) -> None:
+    said = run("cache", "verify", recipe, "--teacher", "5", "--seed", "3")
+    assert "asked again for 5 rows" in said and "15 values 15 are equal byte for byte" in said
+    assert "--teacher needs the YAML" in run("cache", "verify", cache, "--teacher", "5", code=2)
+
+
 def test_a_slice_is_what_a_configuration_of_its_part_trains_from(
     run: Run, recipe: Path, cache: Path, tmp_path: Path
 ) -> None:

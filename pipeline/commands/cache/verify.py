@@ -1,6 +1,8 @@
 """`teachercache cache verify`: is every byte, row and value as it should be?"""
 
+import secrets
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,21 +12,29 @@ from ....cache.grid.member import Member
 from ....cache.keeping.damage import Damage
 from ....cache.keeping.verify import verify_members
 from ....cache.opening import open_members
+from ...config import load_config
 from ...console import console, progress_bar
-from .location import CachePath, cache_address
+from ...errors import ConfigError
+from .location import CachePath, cache_address, is_config
 
 
 def verify(
     path: CachePath,
     fast: Annotated[bool, typer.Option("--fast", help="compare the sizes of files only; reads no values")] = False,
+    teacher: Annotated[int, typer.Option(help="ask the teacher again for so many rows; CACHE must be the YAML")] = 0,
+    seed: Annotated[int | None, typer.Option(help="of the choice of these rows; another one each time")] = None,
 ) -> None:
     """Read every byte of a cache and hold it against receipts and manifest: hashes, rows, ids, ranges of values.
 
     Example: [bold]teachercache cache verify runs/demo/cache[/bold]
 
+    Example: [bold]teachercache cache verify recipe.yaml --teacher 64[/bold]
+
     It only reports: [bold]teachercache cache repair[/bold] takes broken shards out of use. Exit code 1 when anything
     is broken.
     """
+    if teacher and not is_config(path):
+        raise ConfigError("--teacher needs the YAML of the run, which says who the teacher is")
     members = open_members(cache_address(path))
     damages = find_damages(members, fast)
     for damage in damages:
@@ -37,6 +47,10 @@ def verify(
     whole = sum(len(member.manifest.shards) for member in members) - missing
     how = "have the right sizes" if fast else "are whole"
     console.print(f"[green]verified[/green] {url}: {whole} shards {how}, {missing} are not built yet")
+    if teacher:
+        from ...asking import ask_teacher
+
+        ask_teacher(load_config(Path(path)), teacher, secrets.randbelow(1 << 31) if seed is None else seed)
 
 
 def find_damages(members: Sequence[Member], fast: bool) -> list[Damage]:
