@@ -153,14 +153,16 @@ def test_a_pickled_cache_has_the_same_rows_whatever_is_built_in_the_meantime(fil
 def test_any_flipped_byte_of_the_table_changes_nothing(many: Cache) -> None:
     expected = (many.shards, many.row_counts.tolist())
     data = (many.root / TABLE_FILE).read_bytes()
-    for position in range(0, len(data), 97):
+    whole = decode_table(data)
+    assert whole is not None
+    for position in range(0, len(data), 11):
         damaged = bytearray(data)
         damaged[position] ^= 0xFF
         table = decode_table(bytes(damaged))
         if table is not None:  # a byte of padding, which no column holds
-            assert (table.shards, table.rows.tolist()) == expected
-        (many.root / TABLE_FILE).write_bytes(bytes(damaged))
-        if position % 970 == 0:
+            assert table.records() == whole.records()
+        if position % 1100 == 0:
+            (many.root / TABLE_FILE).write_bytes(bytes(damaged))
             opened = open_cache(many.url)
             assert (opened.shards, opened.row_counts.tolist()) == expected
 
