@@ -11,7 +11,7 @@ RUN = Path(__file__).with_name("run.py")
 
 
 @pytest.mark.parametrize(
-    "name", ["reading", "opening", "building", "shuffling", "feeding", "training", "writing", "sizes"]
+    "name", ["reading", "opening", "building", "shuffling", "feeding", "training", "writing", "sizes", "sampling"]
 )
 def test_a_benchmark_measures_everything_it_lists(name: str, tmp_path: Path) -> None:
     found = tmp_path / "figures.json"

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from teachercache.cache import Manifest, RowIndex, SignalSchema, SparseLogits, create_cache, open_cache
+from teachercache.cache import (
+    HeadLogits,
+    Manifest,
+    RowIndex,
+    SampledTargets,
+    SignalSchema,
+    SparseLogits,
+    create_cache,
+    open_cache,
+)
 from teachercache.cache.codecs import CODECS, Packing, QueryKey, Ragged
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +70,14 @@ def assert_same_values(values: Any, ours: Any) -> None:
         np.testing.assert_array_equal(ids, ours.ids)
         np.testing.assert_array_equal(kept, ours.values)
         assert {t: tail.tolist() for t, tail in tails.items()} == {t: x.tolist() for t, x in ours.tails.items()}
+    elif isinstance(ours, SampledTargets):
+        ids, weights = values
+        np.testing.assert_array_equal(ids, ours.ids)
+        assert list(weights) == list(ours.weights)
+        for temperature, expected in ours.weights.items():
+            np.testing.assert_allclose(weights[temperature], expected, rtol=1e-4, atol=1e-6)
+    elif isinstance(ours, HeadLogits):
+        np.testing.assert_allclose(values, ours.logits(), rtol=1e-4, atol=1e-4)
     elif isinstance(ours, Ragged):
         np.testing.assert_allclose(values, ours.values, atol=1e-6)
     else:
@@ -115,6 +132,7 @@ def test_the_documented_reader_reads_rows_of_different_lengths_and_every_codec_o
         SignalSchema("tokens.pca", "pca", {"dimensions": 2}, (5, 6), packing=packings["tokens"], constants=kept),
         SignalSchema("maps", "u8sqrt", {}, (2, 5, 5), packing=packings["maps"]),
         SignalSchema("causal", "f16", {}, (5, 5), packing=packings["causal"]),
+        SignalSchema("implied", "f16", {}, (2, 5, 5), packing=Packing((1, 2), causal=True, implied=True)),
     ]
     manifest = Manifest({"signals": {}}, {s.name: s for s in signals}, ("empty", "long"), 1, 4)
     cache = create_cache(tmp_path / "cache", manifest, {"p.mean": mean, "p.basis": basis})
@@ -133,6 +151,42 @@ def test_the_documented_reader_reads_rows_of_different_lengths_and_every_codec_o
         writer.append({name: cache.codec(name).encode(each) for name, each in values.items()})
         ids = np.array([f"{shard}/{i}" for i in range(rows)], np.str_)
         writer.seal(RowIndex(ids, np.zeros(rows, np.uint16), np.arange(rows), np.zeros((rows, 0))))
+    assert_equal_to_ours(tmp_path / "cache", documented["read_cache"])
+
+
+def test_the_documented_reader_reads_every_codec_of_logits(documented: dict[str, Any], tmp_path: Path) -> None:
+    """Flat, usual and confident rows, ids of each width, as many classes as are kept; and a head that is kept once."""
+    random = np.random.default_rng(1)
+    head = {"head.weight": random.normal(size=(7, 6)), "head.bias": random.normal(size=7).astype(np.float16)}
+    names = {"weight": "head.weight", "bias": "head.bias"}
+    signals = [
+        SignalSchema("pps", "pps", {"k": 6, "temperatures": [1.0, 2.0, 4.0]}, (50,)),
+        SignalSchema("pps.wide", "pps", {"k": 3, "temperatures": [1.0]}, (70_000,)),
+        SignalSchema("pps.hot", "pps", {"k": 6, "temperatures": [3.0, 1.5], "sample_temperature": 3.0}, (50,)),
+        SignalSchema("pps.flat", "pps", {"k": 6, "temperatures": [2.0]}, (3000,)),
+        SignalSchema("pps.all", "pps", {"k": 60, "temperatures": [1.0, 2.0]}, (50,)),
+        SignalSchema("sampling", "sampling", {"draws": 9, "sample_temperature": 2.0}, (70_000,)),
+        SignalSchema("top", "topk", {"k": 3, "temperatures": [1.0], "entropy": True}, (70_000,)),
+        SignalSchema("head", "head", {"keep": "f16", "classes": 7}, (6,), constants=names),
+        SignalSchema("head.small", "head", {"keep": "int8", "classes": 7}, (2, 6), constants=names),
+    ]
+    manifest = Manifest({"signals": {}}, {s.name: s for s in signals}, ("empty", "long"), 1, 4)
+    cache = create_cache(tmp_path / "cache", manifest, head)
+    for shard, rows in (("empty", 0), ("long", 30)):
+        writer = cache.writer(shard)
+        scale = 0.001 if shard == "empty" else np.linspace(0.01, 9, rows)
+        values: dict[str, Any] = {}
+        for s in signals:
+            drawn = random.normal(size=(rows, *s.shape)) * np.reshape(scale, (-1, *[1] * len(s.shape)))
+            if s.name == "pps.flat":
+                drawn = 1e-3 * drawn
+            values[s.name] = HeadLogits(drawn, None, None) if s.codec == "head" else drawn
+        writer.append({name: cache.codec(name).encode(each) for name, each in values.items()})
+        ids = np.array([f"{shard}/{i}" for i in range(rows)], np.str_)
+        writer.seal(RowIndex(ids, np.zeros(rows, np.uint16), np.arange(rows), np.zeros((rows, 0))))
+    first = cache.encoded("pps", np.arange(30))["values"][:, 0]
+    flat = cache.encoded("pps.flat", np.arange(30))["values"][:, 0]
+    assert np.all(first == 0) and np.all((0 < flat) & (flat < 128))  # what is implied, and what is not
     assert_equal_to_ours(tmp_path / "cache", documented["read_cache"])
 
 
@@ -168,7 +222,7 @@ FORMS: dict[str, list[tuple[dict[str, Any], tuple[int, ...]]]] = {
     "topk": [({"k": 2}, (3,)), ({"k": 2}, (100_000,)), ({"k": 2}, (1 << 25,))],
     "pps": [({"k": 2}, (3,)), ({"k": 2}, (100_000,)), ({"k": 2}, (1 << 25,))],
     "sampling": [({"draws": 2}, (3,)), ({"draws": 2}, (100_000,)), ({"draws": 2}, (1 << 25,))],
-    "head": [({"hidden": keep}, (3,)) for keep in ("f16", "int8")],
+    "head": [({"keep": keep}, (3,)) for keep in ("f16", "int8")],
     "u8affine": [({"scale": scale}, (3, 4)) for scale in ("f32", "f16")],
     "factored": [({"keep": keep, "width": 4, "key_heads": 1}, (2, 5, 5)) for keep in ("f16", "int8")],
     "pca": [({"dimensions": 2, "keep": keep}, (3, 4)) for keep in ("f16", "int8")],
