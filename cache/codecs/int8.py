@@ -44,4 +44,8 @@ class Int8:
         dot = xp.sum(values * decoded, axis=-1)
         norms = xp.sqrt(xp.sum(values * values, axis=-1)) * xp.sqrt(xp.sum(decoded * decoded, axis=-1))
         cosine = 1.0 - (dot + _TINY) / (norms + _TINY)
-        return {"max_abs": float(xp.max(xp.abs(values - decoded))), "cosine": float(xp.max(cosine))}
+        return {
+            "max_abs": float(xp.max(xp.abs(values - decoded))),
+            "cosine": float(xp.max(cosine)),
+            "cosine_mean": float(xp.mean(cosine)),
+        }

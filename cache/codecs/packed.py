@@ -65,6 +65,8 @@ class Packed:
             elements = xp.zeros((1, *rest), dtype=elements.dtype, device=device(lengths))
         real = xp.reshape(real, (*real.shape, *(1 for _ in rest)))
         padded = xp.where(real, elements[places], xp.zeros_like(elements[:1])[0])
+        if self.packing.implied:
+            padded = _with_first_key(xp, padded, lengths)
         axes = self.packing.axes
         return Ragged(xp.moveaxis(padded, tuple(range(1, 1 + len(axes))), tuple(a + 1 for a in axes)), lengths)
 
@@ -92,8 +94,7 @@ class Packed:
         real = real_tokens(ragged.lengths, longest)
         if len(self.packing.axes) == 1:
             return real
-        pairs = real[:, :, None] & real[:, None, :]
-        return pairs & causal_pairs(real) if self.packing.causal else pairs
+        return _kept_pairs(real, self.packing)
 
 
 def element_shape(packing: Packing, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -141,6 +142,24 @@ def check_elements(lengths: Array, elements: int, packing: Packing, longest: int
         )
 
 
+def _kept_pairs(real: Array, packing: Packing) -> Array:
+    """Which pairs (query, key) of real tokens (n, T) are kept: (n, T, T) bool."""
+    xp = array_namespace(real)
+    pairs = real[:, :, None] & real[:, None, :]
+    if packing.implied:
+        pairs = pairs & (xp.arange(real.shape[1], device=device(real)) > 0)
+    return pairs & causal_pairs(real) if packing.causal else pairs
+
+
+def _with_first_key(xp: Any, padded: Array, lengths: Array) -> Array:
+    """Maps (n, query, key, ...) with the key that is implied: what the others leave of 1, for real queries."""
+    first = xp.clip(1.0 - xp.sum(padded, axis=2), 0.0, 1.0)
+    tail = [1] * (first.ndim - 2)
+    real = xp.reshape(real_tokens(lengths, padded.shape[1]), (*first.shape[:2], *tail))
+    first = xp.where(real, first, xp.zeros_like(first))
+    return xp.concat([first[:, :, None], padded[:, :, 1:]], axis=2)
+
+
 def _places(xp: Any, lengths: Array, packing: Packing, longest: int) -> tuple[Array, Array]:
     """Where each padded place stands among the elements (0 for padding), and which places are real: (n, T[, T])."""
     counts = packing.counts(lengths)
@@ -151,8 +170,8 @@ def _places(xp: Any, lengths: Array, packing: Packing, longest: int) -> tuple[Ar
         places = start[:, None] + step
     else:
         query, key = step[:, None], step[None, :]
-        before = query * (query + 1) // 2 if packing.causal else lengths[:, None, None] * query
-        places = start[:, None, None] + before + key
-        real = real[:, :, None] & real[:, None, :]
-        real = real & causal_pairs(real[:, 0]) if packing.causal else real
+        first = int(packing.implied)
+        before = query * (query + 1 - 2 * first) // 2 if packing.causal else (lengths[:, None, None] - first) * query
+        places = start[:, None, None] + before + key - first
+        real = _kept_pairs(real, packing)
     return xp.where(real, places, xp.zeros_like(places)), real

@@ -3,7 +3,7 @@
 A packed signal has a part `lengths` and its other parts are ragged: their rows follow one another in one long axis of
 *elements*. With one token axis an element is a token; with two it is a pair (query, key); a causal map keeps the pairs
 with key <= query alone. What is cut off must say nothing: a padded key and, in a causal map, a later key have
-probability 0.
+probability 0. Where rows of a map sum to 1, the first key of each query need not be kept: it is `implied`.
 """
 
 from collections.abc import Mapping
@@ -19,31 +19,35 @@ LENGTHS = "lengths"  # the part that holds each row's number of tokens, uint32
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """`axes` of one row that count tokens (one, or two for attention maps), and whether a map is causal."""
+    """`axes` of one row that count tokens (one, or two for attention maps), whether a map is causal, and whether each
+    query's first key is left out, because it is 1 minus the others."""
 
     axes: tuple[int, ...]
     causal: bool = False
+    implied: bool = False
 
     def counts(self, lengths: Array) -> Array:
         """Elements of rows with these lengths: (n,) -> (n,) of the same integer type."""
         if len(self.axes) == 1:
             return lengths
-        return lengths * (lengths + 1) // 2 if self.causal else lengths * lengths
+        if self.causal:
+            return lengths * (lengths - 1) // 2 if self.implied else lengths * (lengths + 1) // 2
+        return lengths * (lengths - 1) if self.implied else lengths * lengths
 
     def to_json(self) -> dict[str, Any]:
-        return {"axes": list(self.axes), "causal": self.causal}
+        return {"axes": list(self.axes), "causal": self.causal, **({"implied": True} if self.implied else {})}
 
 
 def read_packing(content: Mapping[str, Any] | None) -> Packing | None:
     """A packing from its JSON. Raises ValueError for one that nothing of ours would have written."""
     if content is None:
         return None
-    axes, causal = tuple(content["axes"]), content["causal"]
+    axes, causal, implied = tuple(content["axes"]), content["causal"], content.get("implied", False)
     if axes not in {(axis,) for axis in range(8)} | {(axis, axis + 1) for axis in range(8)} or (
-        not isinstance(causal, bool) or (causal and len(axes) != 2)
+        not isinstance(causal, bool) or not isinstance(implied, bool) or ((causal or implied) and len(axes) != 2)
     ):
         raise ValueError(f"packing {dict(content)!r} is impossible")
-    return Packing(axes, causal)
+    return Packing(axes, causal, implied)
 
 
 def real_tokens(lengths: Array, longest: int) -> Array:

@@ -30,7 +30,7 @@ def form_bytes(schema: SignalSchema, config: Any) -> dict[str, int]:
     if not heads:
         return {}
     causal = bool(schema.parameters.get("causal")) or bool(schema.packing and schema.packing.causal)
-    maps = Packing((1, 2), causal) if causal or schema.packing is not None else None
+    maps = Packing((1, 2), causal, implied=causal) if causal or schema.packing is not None else None
     tokens = None if schema.packing is None else Packing((1,))
     found = {"u8sqrt": _bytes("u8sqrt", {}, schema.shape, maps)}
     for keep in ("f16", "int8"):

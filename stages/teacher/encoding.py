@@ -150,7 +150,7 @@ def _not_whole(name: str, prepared: PreparedBatch, row: int) -> str:
     return (
         f"signal {name}: a token of {_sample(prepared, row)} looks at padding, or, where cache.signals.{name} says "
         "`causal: true`, at later tokens, and what it sees there would be dropped. Leave out `causal` if this "
-        "attention is not causal"
+        "attention is not causal, or not of probabilities that sum to 1"
     )
 
 

@@ -83,4 +83,4 @@ def _packing(name: str, spec: SignalSpec, values: Tensor | Ragged) -> Packing | 
     axes = token_axes(parse_point(spec.point or name).kind, spec.reduce)
     if spec.causal and len(axes) != 2:
         raise StageError(f"cache.signals.{name}: causal is for attention maps, and this signal is none")
-    return Packing(axes, spec.causal) if spec.causal or isinstance(values, Ragged) else None
+    return Packing(axes, spec.causal, implied=spec.causal) if spec.causal or isinstance(values, Ragged) else None

@@ -11,6 +11,7 @@ from ...cache.codecs.packing import causal_pairs, real_tokens
 from .signal_schema import Heard
 
 _NOTHING = 1e-6  # a probability that says nothing
+_OFF = 0.01  # how far from 1 the probabilities of a query may sum, as half precision rounds them
 
 
 def finite_rows(values: Heard, packing: Packing | None) -> Tensor:
@@ -26,7 +27,7 @@ def finite_rows(values: Heard, packing: Packing | None) -> Tensor:
 
 def whole_rows(values: Heard, packing: Packing | None) -> Tensor | None:
     """Which rows (n,) lose nothing when their maps are cut: no real query looks at padding, nor, where the packing is
-    causal, at later tokens. None for what is not cut so."""
+    causal, at later tokens; and its probabilities sum to 1 where one of them is implied. None for what is not cut."""
     if packing is None or len(packing.axes) != 2 or isinstance(values, QueryKey | HeadLogits):
         return None
     maps = values.values if isinstance(values, Ragged) else values
@@ -37,7 +38,15 @@ def whole_rows(values: Heard, packing: Packing | None) -> Tensor | None:
     dropped = real[:, :, None] & ~kept
     maps = maps.movedim(tuple(axis + 1 for axis in packing.axes), (1, 2))
     lost = maps.abs().masked_fill(~dropped.view(*dropped.shape, *[1] * (maps.ndim - 3)), 0.0)
-    return lost.flatten(1).amax(dim=1) <= _NOTHING
+    whole: Tensor = lost.flatten(1).amax(dim=1) <= _NOTHING
+    return whole & _sum_to_one(maps, real) if packing.implied else whole
+
+
+def _sum_to_one(maps: Tensor, real: Tensor) -> Tensor:
+    """Whether the real queries of maps (n, query, key, ...) are probabilities: (n,) bool."""
+    off = (maps.sum(dim=2, dtype=torch.float32) - 1).abs()
+    off = off.masked_fill(~real.view(*real.shape, *[1] * (off.ndim - 2)), 0.0)
+    return off.flatten(1).amax(dim=1) <= _OFF
 
 
 def _finite(values: Tensor) -> Tensor:

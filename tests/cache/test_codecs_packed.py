@@ -19,6 +19,8 @@ FORMS = {
     "maps": (lambda t: (2, t, t), Packing((1, 2))),
     "causal": (lambda t: (2, t, t), Packing((1, 2), causal=True)),
     "one causal map": (lambda t: (t, t), Packing((0, 1), causal=True)),
+    "implied": (lambda t: (2, t, t), Packing((1, 2), implied=True)),
+    "causal and implied": (lambda t: (2, t, t), Packing((1, 2), causal=True, implied=True)),
 }
 
 
@@ -38,7 +40,10 @@ def drawn(form: str, seed: int, rows: int, tokens: int) -> tuple[np.ndarray, np.
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, tokens + 1, rows)
     values = rng.random((rows, *FORMS[form][0](tokens))).astype(np.float32)
-    return values * real_places(form, lengths, tokens), lengths
+    values = values * real_places(form, lengths, tokens)
+    if FORMS[form][1].implied:
+        values = values / values.sum(-1, keepdims=True).clip(1e-30)
+    return values, lengths
 
 
 def schema(form: str, tokens: int, codec: str = "f32", **changes: Any) -> SignalSchema:
@@ -51,9 +56,11 @@ def test_what_is_real_comes_back_and_what_is_not_is_zero(form: str, seed: int, r
     values, lengths = drawn(form, seed, rows, tokens)
     codec = schema(form, tokens).build()
     parts = codec.encode(Ragged(values, lengths))
-    assert parts["values"].shape[0] == real_places(form, lengths, tokens).any(axis=_rest(form)).sum()
+    kept = real_places(form, lengths, tokens).any(axis=_rest(form))
+    implied = FORMS[form][1].implied
+    assert parts["values"].shape[0] == kept.sum() - (lengths.sum() if implied else 0)
     decoded = codec.decode(parts, FORMS[form][0](tokens))
-    np.testing.assert_array_equal(decoded.values, values)
+    np.testing.assert_allclose(decoded.values, values, atol=1e-6 if implied else 0)
     np.testing.assert_array_equal(decoded.lengths, lengths)
 
 
@@ -66,13 +73,14 @@ def _rest(form: str) -> tuple[int, ...]:
 @pytest.mark.parametrize("form", FORMS)
 def test_what_stands_in_the_padding_is_neither_kept_nor_decoded(form: str) -> None:
     values, lengths = drawn(form, 3, 5, 4)
+    implied = FORMS[form][1].implied
     loud = np.where(real_places(form, lengths, 4), values, np.float32(9))
     codec = schema(form, 4).build()
     decoded = codec.decode(codec.encode(Ragged(loud, lengths)), FORMS[form][0](4))
-    np.testing.assert_array_equal(decoded.values, values)
+    np.testing.assert_allclose(decoded.values, values, atol=1e-6 if implied else 0)
 
 
-@pytest.mark.parametrize("form", ["tokens", "maps", "causal"])
+@pytest.mark.parametrize("form", ["tokens", "maps", "causal", "causal and implied"])
 @pytest.mark.parametrize("codec", ["f16", "u8sqrt"])
 def test_numpy_and_torch_pack_alike(form: str, codec: str) -> None:
     values, lengths = drawn(form, 1, 7, 5)
@@ -84,8 +92,8 @@ def test_numpy_and_torch_pack_alike(form: str, codec: str) -> None:
         assert ours[part.name].dtype == part.dtype == theirs[part.name].numpy().dtype
         np.testing.assert_array_equal(ours[part.name], theirs[part.name].numpy())
     one, other = (built.decode(parts, FORMS[form][0](5)) for parts in (ours, theirs))
-    np.testing.assert_array_equal(one.values, other.values.numpy())
     tensors = Ragged(torch.from_numpy(values), torch.from_numpy(lengths))
+    np.testing.assert_allclose(one.values, other.values.numpy(), atol=1e-6)
     assert built.error(Ragged(values, lengths), one) == pytest.approx(built.error(tensors, other))
 
 
@@ -127,8 +135,17 @@ def test_the_error_of_a_map_is_measured_over_real_queries_and_counts_lost_mass()
     assert codec.error(Ragged(values, lengths), decoded) == {"max_abs": 0.125}
 
 
+def test_an_implied_key_is_within_what_the_others_lost_together() -> None:
+    values, lengths = drawn("causal and implied", 4, 20, 5)
+    codec = schema("causal and implied", 5, "u8sqrt").build()
+    error = np.abs(codec.decode(codec.encode(Ragged(values, lengths)), (2, 5, 5)).values - values)
+    assert np.all(error[..., 0] <= error[..., 1:].sum(-1) + 1e-6)
+
+
 def test_row_bytes_are_those_of_the_longest_row() -> None:
     assert schema("causal", 77, "u8sqrt").row_bytes() == 4 + 2 * 77 * 78 // 2
+    assert schema("causal and implied", 77, "u8sqrt").row_bytes() == 4 + 2 * 76 * 77 // 2
+    assert schema("implied", 77, "u8sqrt").row_bytes() == 4 + 2 * 76 * 77
     assert schema("tokens", 77, "int8").row_bytes() == 4 + 77 * (6 + 4)
 
 

@@ -24,9 +24,9 @@ def maps(tokens: int, **changes: Any) -> SignalSchema:
     [
         (maps, CONFIG, {"f16": 256, "int8": 136}),  # 4 d and 2 (d + 4)
         (
-            lambda t: maps(t, packing=Packing((1, 2), causal=True)),
+            lambda t: maps(t, packing=Packing((1, 2), causal=True, implied=True)),
             CONFIG,
-            {"f16": 511, "int8": 271},  # twice that: t + 1 takes the place of 2 t
+            {"f16": 513, "int8": 273},  # twice that: t - 1 takes the place of 2 t
         ),
         (maps, SimpleNamespace(num_key_value_heads=3, **vars(CONFIG)), {"f16": 160, "int8": 85}),
     ],

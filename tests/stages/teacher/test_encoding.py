@@ -125,9 +125,9 @@ def _rows(values: Any) -> list[np.ndarray]:
 def test_packing_of_each_form_is_told_by_what_was_heard(cache: Cache) -> None:
     packing = {name: schema.packing for name, schema in cache.manifest.signals.items()}
     assert packing == {
-        "attention.1": Packing((1, 2), causal=True),
+        "attention.1": Packing((1, 2), causal=True, implied=True),
         "factored": Packing((1,)),
-        "head-mean": Packing((0, 1), causal=True),
+        "head-mean": Packing((0, 1), causal=True, implied=True),
         "cls-row": Packing((1,)),
         "hidden.1": Packing((0,)),
         "mean": None,
@@ -177,6 +177,15 @@ def test_probability_that_packing_would_drop_is_an_error(text: nn.Module, place:
         check_first(prepared(3), wrong, only)
     with pytest.raises(StageFailed, match="'a1' .*looks at padding"):
         encode(wrong, only, 3)
+
+
+def test_a_map_whose_rows_do_not_sum_to_one_has_no_implied_key(text: nn.Module) -> None:
+    values = heard(text, [12, 3, 5], 0)["attention.1"]
+    only = {"attention.1": signal_schema("attention.1", SIGNALS["attention.1"], values)}
+    maps = values.values.clone()
+    maps[2, 0, 4] *= 0.9
+    with pytest.raises(StageError, match="'a2' .*sum to 1"):
+        check_first(prepared(3), {"attention.1": Ragged(maps, values.lengths)}, only)
 
 
 def test_a_batch_that_is_unlike_the_first_is_named(text: nn.Module) -> None:
