@@ -18,7 +18,6 @@ from ..data import Source
 from ..stages.device import pick_device
 from ..stages.errors import StageError
 from ..stages.student.fleet import check_fleet, train_fleet
-from ..stages.student.join import Join
 from ..stages.student.spec import TrainSpec
 from ..stages.student.stream import Stream
 from ..stages.student.trial import Trial, needed_signals, needs_labels, needs_shuffled
@@ -31,6 +30,7 @@ from .building import cache_job
 from .config import Config
 from .jobs import check_splits
 from .samples import FewSamples
+from .standing_cache import cache_to_try, standing_notes
 from .training import chosen_trials, student_shape
 
 _SAMPLES = 2
@@ -69,9 +69,10 @@ def check_run(config: Config) -> Forecast:
     samples, labelled = _count(job.source)
     trials = chosen_trials(config)
     _check_labels(config, trials, samples, labelled)
+    standing = standing_notes(job)
     with TemporaryDirectory(prefix="teachercache-check-") as folder:
         few = replace(job, root=Path(folder) / "cache", source=FewSamples(job.source, _SAMPLES))
-        notes = build_cache(few).notes
+        notes = (*standing, *build_cache(few).notes)
         build_cache(replace(held_out, root=Path(folder) / "held-out", source=FewSamples(held_out.source, _SAMPLES)))
         cache = open_cache(few.root, few.fingerprint)
         rate = _teacher_rate(few)
@@ -139,7 +140,7 @@ def _try_students(
     """Take a few steps with one trial per student and arm: parameters by student, seconds of a step of all trials."""
     device = pick_device(config.train.device)
     train = _short(config.train)
-    join = Join(cache, job.source, job.policy)
+    cache, join = cache_to_try(config, job, cache, needed_signals(trials))
     signals = [name for name in needed_signals(trials) if name in cache.manifest.signals]
     stream = Stream(cache, join, train, signals, device, needs_shuffled(trials))
     shape = student_shape(config, cache)

@@ -73,6 +73,7 @@ def test_a_cache_grows_and_its_students_stay(run: Run, make_recipe: MakeRecipe, 
     for verb in (("cache", "build"), ("train",), ("run",)):
         said = run(*verb, recipe, code=2)
         assert "It lacks hidden.1: views 0 to 1 of 2 shards, from train-0 on" in said and "cache extend" in said
+    assert "It lacks hidden.1" in (said := run("check", recipe)) and "ready" in said
     cache = tmp_path / "run/cache"
     before = stamps(cache)
     said = run("cache", "extend", recipe, "--dry-run")
@@ -144,5 +145,6 @@ def test_a_second_teacher_in_a_configuration_of_its_own(
     both = yaml.safe_load(recipe.read_text())
     both["students"][0]["objective"].append({"loss": "kl", "signal": "second.logits", "weight": 0.5})
     recipe.write_text(yaml.safe_dump(both))
+    assert "ready" in run("check", recipe)
     assert "trained 6 of 6 trials" in run("train", recipe)
     assert "complete, 3 shards" in run("cache", "build", recipe)
