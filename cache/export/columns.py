@@ -87,5 +87,7 @@ def _decoded(schema: SignalSchema, values: Any) -> dict[str, Column]:
     if isinstance(values, HeadLogits):
         return {name: values.logits()}
     if isinstance(values, Ragged) and schema.packing is not None:
-        return {name: RaggedColumn(values.values, np.asarray(values.lengths, np.int64), schema.packing.axes)}
+        axis = schema.packing.axes[0]
+        axes = (axis, axis + 1) if schema.codec == "factored" else schema.packing.axes
+        return {name: RaggedColumn(values.values, np.asarray(values.lengths, np.int64), axes)}
     return {name: values}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cache import Cache
-from ..codecs import Codec, Ragged
+from ..codecs import Codec, Packing, Ragged
 from ..errors import CacheError
 from ..format.schema import SignalSchema
 from .dense import dense_rows
@@ -69,7 +69,7 @@ def _recoded(cache: Cache, name: str, new: NewCodec, named: Mapping[str, str]) -
     """The new schema of a signal, with its error on some first rows, and where its rows come from."""
     old = cache.manifest.signals[name]
     schema = replace(old, codec=new.codec, compression=new.compression, constants=named, error={})
-    schema = replace(schema, parameters=dict(new.parameters))
+    schema = replace(schema, parameters=dict(new.parameters), packing=_packing(old))
     if new.codec in _NOT_FROM_VALUES:
         raise CacheError(f"signal {name}: codec {new.codec} keeps more than the values tell; build it with that codec")
     if (old.codec, dict(old.parameters)) == (new.codec, dict(new.parameters)):
@@ -81,6 +81,14 @@ def _recoded(cache: Cache, name: str, new: NewCodec, named: Mapping[str, str]) -
     schema = replace(schema, parameters={k: v for k, v in codec.parameters.items() if k not in named})
     error = encode(codec, values, schema.shape)[1]
     return replace(schema, error=error), Recoded(cache, name, codec, schema.shape)
+
+
+def _packing(old: SignalSchema) -> Packing | None:
+    """How rows of the decoded values are packed: factors are packed by tokens, and the maps made of them by pairs."""
+    if old.codec != "factored" or old.packing is None:
+        return old.packing
+    axis = old.packing.axes[0]
+    return Packing((axis, axis + 1), bool(old.parameters.get("causal")))
 
 
 def _first_values(cache: Cache, name: str) -> Any:

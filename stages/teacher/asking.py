@@ -12,6 +12,7 @@ import torch
 
 from ...cache import Cache, open_cache
 from ...cache.codecs import Codec
+from ...cache.spec import SignalSpec
 from ..cache_identity import PIXELS
 from ..device import pick_device
 from .answer import encoded_rows, heard_row, largest_value
@@ -69,7 +70,8 @@ def ask_again(
     if not chosen:
         return answer
     device = pick_device(job.teacher.device)
-    teacher = ImageClassifier(job.teacher, job.folder, job.signals, device)
+    heard = {name: _heard_as(spec) for name, spec in job.signals.items()}
+    teacher = ImageClassifier(job.teacher, job.folder, heard, device)
     pieces = [piece for piece, _ in chosen]
     prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
     prepared = PreparedPieces(job.source, job.policy, prepare, pieces, job.keep_pixels)
@@ -80,6 +82,11 @@ def ask_again(
     finally:
         teacher.close()
     return answer
+
+
+def _heard_as(spec: SignalSpec) -> SignalSpec:
+    """A signal as it is heard: nothing is built as pca, whose directions a finished cache has, and this one is."""
+    return spec.model_copy(update={"codec": "f16"}) if spec.codec == "pca" else spec
 
 
 def _choose(job: CacheJob, cache: Cache, rows: int, rng: np.random.Generator) -> list[tuple[Piece, np.ndarray]]:
