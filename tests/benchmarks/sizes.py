@@ -1,6 +1,7 @@
-"""Bytes a row of every codec and what it loses on the shipped teacher's own outputs, beside float32.
+"""Bytes a row of every codec and what it loses on the shipped teacher's own outputs, beside float32; then what models
+of well-known shapes take (anatomies.py), and codecs whose bytes follow from the shape alone.
 
-Nothing here is timed. The rows with a bar are workloads of known shapes, from which their bytes follow.
+Nothing here is timed.
 """
 
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from anatomies import measured
 from figure import Figure
 from teachers import shipped
 
@@ -21,6 +23,8 @@ from teachercache.stages.teacher.preprocessing import Preprocessor
 
 _SIGNALS: tuple[dict[str, Any], ...] = (
     {"point": "logits", "codec": "f16"},
+    {"point": "logits", "codec": "bf16"},
+    {"point": "logits", "codec": "u8affine", "scale": "f16"},
     {"point": "logits", "codec": "topk", "k": 4},
     {"point": "embedding", "codec": "f16"},
     {"point": "embedding", "codec": "int8"},
@@ -30,6 +34,10 @@ _SIGNALS: tuple[dict[str, Any], ...] = (
     {"point": "attention.5", "codec": "f16"},
     {"point": "attention.5", "codec": "u8sqrt"},
     {"point": "attention.5", "codec": "u8sqrt", "reduce": "head-mean"},
+    {"point": "attention.5", "codec": "u8sqrt", "reduce": "cls-row"},
+    {"point": "attention.5", "codec": "factored"},
+    {"point": "attention.5", "codec": "factored", "keep": "int8"},
+    {"point": "qkv.5", "codec": "int8"},
 )
 
 
@@ -44,16 +52,16 @@ class Promise:
 
 
 _PROMISES = (
-    Promise("1,000 logits, topk, 16, 3 tails", SignalSchema("x", "topk", {"k": 16}, (1000,)), 1, 80),
-    Promise("embedding of 768, int8", SignalSchema("x", "int8", {}, (768,)), 1, 772),
-    Promise("ViT-B/32 attention, u8sqrt", SignalSchema("x", "u8sqrt", {}, (12, 50, 50)), 12, 360_000),
-    Promise("ViT-B/32 attention, u8sqrt, head-mean", SignalSchema("x", "u8sqrt", {}, (50, 50)), 12, 30_000),
+    Promise("1,000 logits, topk, 16, 3 tails", SignalSchema("x", "topk", {"k": 16, "entropy": True}, (1000,)), 1, 80),
+    Promise("1,000 logits, pps, 16, 3 temperatures", SignalSchema("x", "pps", {"k": 16}, (1000,)), 1, 64),
+    Promise("1,000 logits, u8affine, scale f16", SignalSchema("x", "u8affine", {"scale": "f16"}, (1000,)), 1, 1004),
 )
 
 
 def measure(tiny: bool, scratch: Path) -> list[Figure]:
     """The figures of this benchmark."""
-    return _measured(32 if tiny else 480, scratch) + [_promised(promise) for promise in _PROMISES]
+    shipped_teacher = _measured(32 if tiny else 480, scratch)
+    return shipped_teacher + measured(tiny, scratch / "anatomies") + [_promised(promise) for promise in _PROMISES]
 
 
 def _measured(rows: int, scratch: Path) -> list[Figure]:
@@ -74,10 +82,15 @@ def _measured(rows: int, scratch: Path) -> list[Figure]:
 
 
 def _kept(schema: SignalSchema, error: dict[str, float], rows: str) -> Figure:
-    details = [schema.point, schema.codec, *(str(v) for v in schema.parameters.values()), schema.reduce]
+    details = [schema.point, schema.codec, *_settings(schema), schema.reduce]
     what = ", ".join(part for part in details if part != "none")
     lost = ", ".join(f"{name} {value:.2g}" for name, value in error.items())
     return _figure(what, schema.row_bytes(), _f32_bytes(schema), None, f"{lost} ({rows})")
+
+
+def _settings(schema: SignalSchema) -> list[str]:
+    """The codec's parameters that were chosen, not those that were heard."""
+    return [str(schema.parameters[name]) for name in ("k", "scale", "keep") if name in schema.parameters]
 
 
 def _promised(promise: Promise) -> Figure:
