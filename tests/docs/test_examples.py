@@ -251,7 +251,7 @@ def test_the_table_of_sizes_is_what_rows_take() -> None:
     rows = re.findall(r"^\| [^|]+ \| ([\d x]+) \| (\w+)(?: k=(\d+))? \| ([\d,]+) \|$", readme, re.MULTILINE)
     assert len(rows) >= 9
     for shape, codec, k, size in rows:
-        parameters = {"k": int(k)} if k else {}
+        parameters = {"k": int(k), **({"entropy": True} if codec == "topk" else {})} if k else {}
         schema = SignalSchema("x", codec, parameters, tuple(int(side) for side in shape.split(" x ")))
         assert schema.row_bytes() == int(size.replace(",", "")), (shape, codec)
 
