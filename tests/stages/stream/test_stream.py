@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from teachercache.cache import Cache, CacheError, open_cache
+from teachercache.cache.reading.order import ShuffledOrder
 from teachercache.stages.errors import StageError
 from teachercache.stages.student.join import Join
 from teachercache.stages.student.plan import StepPlan
@@ -184,5 +185,8 @@ def test_a_plan_asks_for_each_window_of_each_epoch_once(make_job: MakeJob) -> No
     cache, _ = open_join(make_job())
     plan = StepPlan(cache, train_spec(batch_size=7, window=1))
     steps = 30 * 7 // 7  # seven epochs
-    starts = [tuple(runs[0].tolist()) for step in range(steps) for runs in plan.ahead(step, step == 0)]
-    assert len(starts) == 7 * 5 + 1  # blocks of 8 rows: 2, 1 and 2 of the shards; and the first of the epoch to come
+    asked = [runs[0].tolist() for step in range(steps) for runs in plan.ahead(step, step == 0)]
+    order = ShuffledOrder.of(cache.row_counts, cache.manifest.block, 1, 0)
+    assert order.windows == 5  # blocks of 8 rows: 2, 1 and 2 of the shards
+    windows = [(epoch, window) for epoch in range(8) for window in range(5)]
+    assert asked == [order.window_extents(*window)[0].tolist() for window in windows[: 7 * 5 + 1]]
