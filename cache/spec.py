@@ -1,10 +1,20 @@
 """The settings of a cache, as they stand in the YAML."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+
+CODEC_FIELDS: dict[str, tuple[str, ...]] = {  # fields of a signal's settings that its codec takes
+    "topk": ("k", "temperatures"),
+    "pps": ("k", "temperatures", "sample_temperature"),
+    "sampling": ("draws", "sample_temperature"),
+    "head": ("keep",),
+    "u8affine": ("scale",),
+    "factored": ("keep",),
+    "pca": ("dimensions", "keep"),
+}
 
 
 class SignalSpec(BaseModel):
@@ -35,6 +45,15 @@ class SignalSpec(BaseModel):
         1.0, gt=0, description="pps and sampling: temperature of the softmax that is drawn from"
     )
     compress: Literal["none", "zstd"] = Field("none", description="zstd takes less room and is slower to read")
+
+    @model_validator(mode="after")
+    def _refuse_what_the_codec_does_not_take(self) -> Self:
+        for field in sorted({field for fields in CODEC_FIELDS.values() for field in fields}):
+            given = getattr(self, field) != type(self).model_fields[field].default
+            if given and field not in CODEC_FIELDS.get(self.codec, ()):
+                takers = [codec for codec, fields in CODEC_FIELDS.items() if field in fields]
+                raise ValueError(f"codec {self.codec} takes no {field}, only {', '.join(takers)} does")
+        return self
 
 
 class CacheSpec(BaseModel):

@@ -4,25 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..cache.codecs import build_codec
-from ..cache.spec import SignalSpec
+from ..cache.spec import CODEC_FIELDS, SignalSpec
 from ..data import Source, ViewPolicy
 
 PIXELS = "pixels"  # the signal that holds the canonical views themselves
 
-_CODEC_FIELDS = {  # fields of a signal's settings that its codec takes
-    "topk": ("k", "temperatures"),
-    "pps": ("k", "temperatures", "sample_temperature"),
-    "sampling": ("draws", "sample_temperature"),
-    "head": ("keep",),
-    "u8affine": ("scale",),
-    "factored": ("keep",),
-    "pca": ("dimensions", "keep"),
-}
-
 
 def codec_parameters(spec: SignalSpec) -> dict[str, Any]:
     """What the codec of a signal is built with, as far as the settings say it."""
-    fields = _CODEC_FIELDS.get(spec.codec, ())
+    fields = CODEC_FIELDS.get(spec.codec, ())
     return {field: getattr(spec, field) for field in fields}
 
 

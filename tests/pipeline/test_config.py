@@ -38,6 +38,11 @@ def test_shipped_files_are_valid(file: Path) -> None:
         (("teacher", "batch_size"), -1, "teacher.batch_size: Input should be greater than 0, not -1"),
         (("train", "steps"), "many", "train.steps: Input should be a valid integer"),
         (("cache", "signals", "logits", "codec"), "f17", "cache.signals.logits.codec: Input should be"),
+        (
+            ("cache", "signals", "logits", "keep"),
+            "int8",
+            "cache.signals.logits: codec f16 takes no keep, only head",
+        ),
         (("cache", "signals", "logits", "kk"), 3, "cache.signals.logits.kk: unknown key; did you mean k?"),
         (
             ("students", 0, "objective", 1, "wieght"),
