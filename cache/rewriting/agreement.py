@@ -45,6 +45,23 @@ def check_same_keys(parents: Sequence[Cache]) -> None:
             )
 
 
+def view_signals(parents: Sequence[Cache]) -> dict[str, Cache]:
+    """Signals that no teacher said, such as the pixels of the views, by the first parent that keeps them: they follow
+    from samples and views, so parents of the same keys share them."""
+    found: dict[str, Cache] = {}
+    for parent in parents:
+        for name, schema in parent.manifest.signals.items():
+            if schema.point == "view":
+                found.setdefault(name, parent)
+    return found
+
+
+def described(parent: Cache, signal: str) -> Mapping[str, Any]:
+    """What a cache's fingerprint says of one of its signals."""
+    about: Mapping[str, Any] = parent.manifest.fingerprint.get("signals", {}).get(signal, {})
+    return about
+
+
 def index_of(parents: Sequence[Cache]) -> Callable[[str], RowIndex]:
     """The row index of a shard, which all parents share. Raises CacheError naming the first row that differs."""
 

@@ -13,9 +13,9 @@ from ..cache import Cache
 from ..codecs import Codec, build_codec
 from ..errors import CacheError
 from ..format.schema import SignalSchema
-from .agreement import check_same_keys, index_of, rows_of
+from .agreement import check_same_keys, described, index_of, rows_of, view_signals
 from .dense import dense_rows
-from .origin import Encoded, Figures, Origin, encode, shard_rows
+from .origin import Copied, Encoded, Figures, Origin, encode, shard_rows
 from .rewrite import Rewrite
 
 _MEASURED = 256  # rows on which the error is measured before the new cache is made
@@ -33,7 +33,8 @@ def mean_logits(logits: Sequence[np.ndarray], weights: Sequence[float]) -> np.nd
 
 
 def average_plan(parents: Sequence[Cache], signal: str, weights: Sequence[float], codec: str | None = None) -> Rewrite:
-    """How to average one signal, logits, over caches of the same samples and views; other signals are left out.
+    """How to average one signal, logits, over caches of the same samples and views; other signals but the
+    pixels of the views are left out.
 
     `codec` is the first parent's when None. Raises CacheError for parents that do not fit, or keep only some logits.
     """
@@ -47,14 +48,18 @@ def average_plan(parents: Sequence[Cache], signal: str, weights: Sequence[float]
     built, shape = _codec(schemas[0], codec), schemas[0].target_shape
     origin = Averaged(tuple(parents), signal, tuple(weights), built, shape)
     schema = SignalSchema(signal, built.name, built.parameters, shape, schemas[0].point, schemas[0].reduce)
+    shared = {name: parent for name, parent in view_signals(parents).items() if name != signal}
     manifest = replace(
         parents[0].manifest,
-        fingerprint=_fingerprint(parents, signal, weights, schema),
-        signals={signal: replace(schema, error=_first_error(parents, origin))},
+        fingerprint=_fingerprint(parents, signal, weights, schema, shared),
+        signals={
+            signal: replace(schema, error=_first_error(parents, origin)),
+            **{name: parent.manifest.signals[name] for name, parent in shared.items()},
+        },
         teacher={"average": [dict(parent.manifest.teacher) for parent in parents], "weights": list(weights)},
         constants={},
     )
-    origins: dict[str, Origin] = {signal: origin}
+    origins: dict[str, Origin] = {signal: origin, **{name: Copied(it, name) for name, it in shared.items()}}
     return Rewrite(manifest, tuple(parents), origins, index_of(parents), rows_of(parents))
 
 
@@ -101,16 +106,20 @@ def _first_error(parents: Sequence[Cache], origin: Averaged) -> Figures:
 
 
 def _fingerprint(
-    parents: Sequence[Cache], signal: str, weights: Sequence[float], schema: SignalSchema
+    parents: Sequence[Cache],
+    signal: str,
+    weights: Sequence[float],
+    schema: SignalSchema,
+    shared: Mapping[str, Cache],
 ) -> dict[str, Any]:
     first: Mapping[str, Any] = parents[0].manifest.fingerprint
-    about = {**first.get("signals", {}).get(signal, {}), "codec": schema.codec, "parameters": dict(schema.parameters)}
+    about = {**described(parents[0], signal), "codec": schema.codec, "parameters": dict(schema.parameters)}
     teachers = [parent.manifest.fingerprint.get("teacher") for parent in parents]
     average = {"verb": "merge", "parents": [p.manifest.digest for p in parents], "average": signal}
     return {
         **first,
         "teacher": {"average": teachers, "weights": list(weights)},
-        "signals": {signal: about},
+        "signals": {signal: about, **{name: described(parent, name) for name, parent in shared.items()}},
         "derived": average,
     }
 

@@ -12,13 +12,13 @@ import numpy as np
 from ..cache import Cache
 from ..errors import CacheError
 from ..format.schema import SignalSchema, check_name
-from .agreement import check_same_keys, index_of, rows_of
+from .agreement import check_same_keys, described, index_of, rows_of, view_signals
 from .origin import Copied, Origin
 from .rewrite import Rewrite
 
 
 def side_by_side_plan(parents: Sequence[Cache], names: Sequence[str]) -> Rewrite:
-    """How to put caches side by side; signal `s` of the parent that is called `a` becomes `a.s`.
+    """How to put caches side by side; signal `s` of the parent that is called `a` becomes `a.s`. Pixels are kept once.
 
     Raises CacheError for names that are no names, and for parents over other samples or views.
     """
@@ -30,15 +30,20 @@ def side_by_side_plan(parents: Sequence[Cache], names: Sequence[str]) -> Rewrite
     schemas: dict[str, SignalSchema] = {}
     origins: dict[str, Origin] = {}
     constants: dict[str, np.ndarray] = {}
+    shared = view_signals(parents)
     for name, parent in zip(names, parents, strict=True):
         constants |= {f"{name}.{constant}": parent.constant(constant) for constant in parent.manifest.constants}
         for signal, schema in parent.manifest.signals.items():
+            if signal in shared:
+                continue
             kept = {argument: f"{name}.{constant}" for argument, constant in schema.constants.items()}
             schemas[f"{name}.{signal}"] = replace(schema, name=f"{name}.{signal}", constants=kept)
             origins[f"{name}.{signal}"] = Copied(parent, signal)
+    schemas |= {signal: parent.manifest.signals[signal] for signal, parent in shared.items()}
+    origins |= {signal: Copied(parent, signal) for signal, parent in shared.items()}
     manifest = replace(
         parents[0].manifest,
-        fingerprint=_fingerprint(parents, names),
+        fingerprint=_fingerprint(parents, names, shared),
         signals=schemas,
         constants={},
         teacher={name: dict(parent.manifest.teacher) for name, parent in zip(names, parents, strict=True)},
@@ -46,13 +51,13 @@ def side_by_side_plan(parents: Sequence[Cache], names: Sequence[str]) -> Rewrite
     return Rewrite(manifest, tuple(parents), origins, index_of(parents), rows_of(parents), constants)
 
 
-def _fingerprint(parents: Sequence[Cache], names: Sequence[str]) -> dict[str, Any]:
+def _fingerprint(parents: Sequence[Cache], names: Sequence[str], shared: Mapping[str, Cache]) -> dict[str, Any]:
     first = parents[0].manifest.fingerprint
-    described: dict[str, Any] = {}
+    signals: dict[str, Any] = {signal: described(parent, signal) for signal, parent in shared.items()}
     teachers: dict[str, Any] = {}
     for name, parent in zip(names, parents, strict=True):
-        fingerprint: Mapping[str, Any] = parent.manifest.fingerprint
-        described |= {f"{name}.{signal}": about for signal, about in fingerprint.get("signals", {}).items()}
-        teachers[name] = fingerprint.get("teacher")
+        own = (signal for signal in parent.signals if signal not in shared)
+        signals |= {f"{name}.{signal}": described(parent, signal) for signal in own}
+        teachers[name] = parent.manifest.fingerprint.get("teacher")
     derived = {"verb": "merge", "parents": [parent.manifest.digest for parent in parents], "names": list(names)}
-    return {**first, "teacher": teachers, "signals": described, "derived": derived}
+    return {**first, "teacher": teachers, "signals": signals, "derived": derived}

@@ -133,3 +133,29 @@ def test_components_are_those_of_the_real_tokens_alone(make: Callable[..., Cache
     np.testing.assert_allclose(found.values, text.values, atol=5e-3)
     assert set(new.manifest.constants) == {"text.mean", "text.basis", "head.weight", "head.bias"}
     same(new, cache, {"logits": "logits", "maps": "maps"})
+
+
+def test_pixels_belong_to_no_teacher_and_are_kept_once(tmp_path: Path, manifest: Callable[..., Any]) -> None:
+    signals = {
+        "logits": SignalSchema("logits", "f32", {}, (3,), "logits"),
+        "pixels": SignalSchema("pixels", "u8", {}, (2, 2, 1), "view"),
+    }
+    pixels, caches = np.arange(24, dtype=np.uint8).reshape(6, 2, 2, 1), []
+    for name in ("a", "b"):
+        about = {"source": 1, "views": {"count": 2}, "signals": {n: {"point": s.point} for n, s in signals.items()}}
+        made = create_cache(tmp_path / name, manifest(("s0",), signals=signals, fingerprint={**about, "teacher": name}))
+        writer = made.writer("s0")
+        logits = np.random.default_rng(len(caches)).normal(size=(6, 3)).astype(np.float32)
+        writer.append({"logits": {"values": logits}, "pixels": {"values": pixels}})
+        ids, views = np.repeat(["x", "y", "z"], 2), np.tile(np.arange(2, dtype=np.uint16), 3)
+        writer.seal(RowIndex(ids, views, np.zeros(6, np.int64), np.zeros((6, 2))))
+        caches.append(open_cache(tmp_path / name))
+    for name, plan in (
+        ("both", side_by_side_plan(caches, ["a", "b"])),
+        ("mean", average_plan(caches, "logits", [1, 1])),
+    ):
+        rewrite(str(tmp_path / name), plan)
+        new = open_cache(tmp_path / name)
+        np.testing.assert_array_equal(new.encoded("pixels", np.arange(6))["values"], pixels)
+        assert new.manifest.fingerprint["signals"]["pixels"] == {"point": "view"} and verify_cache(new) == []
+    assert open_cache(tmp_path / "both").signals == ("a.logits", "b.logits", "pixels")
