@@ -1,28 +1,31 @@
-"""Shuffled batches of 256 rows of W1 from a warm local cache, beside numpy's memory map and other readers.
+"""Shuffled batches from a warm local cache, beside numpy's memory map and others; cold reads, many shards, memory.
 
-Every reader returns the same rows in the same order as arrays of its own, which is checked once before anything is
-timed. `Cache.encoded` is what the student's stream calls; decoding is measured apart.
+Every reader returns the same rows in the same order, which is checked once before anything is timed. `Cache.encoded` is
+what the student's stream calls; decoding is measured apart. Ratios to the memory map are of CPU time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-import pyarrow as pa
-import zarr
 from contest import Contender, Watch, contest
 from figure import Figure, compared
-from safetensors import safe_open
-from safetensors.numpy import save_file
-from w1 import BATCH, WIDTHS, filled_cache
+from reading_clients import clients, installed
+from reading_cold import cold_figures
+from reading_memory import memory_figures
+from reading_peers import peers, webdataset_stream
+from reading_shards import shard_figures
+from reading_workloads import Reader, Rows, Workload, check, memory_maps, w1, w2, w3
 
-from teachercache.cache import Cache
 from teachercache.cache.reading.order import ShuffledOrder
 
-Rows = dict[str, np.ndarray]
-Reader = Callable[[np.ndarray], Rows]  # row numbers (n,) -> {signal: (n, width)}
+BARS = {"random": 0.95, "window": 0.9}
+CLIENT_BARS = {"zarr-python, the same files": 10, "zarrs, the same files": 5, "tensorstore, the same files": 5}
+PEER_BARS = {"LitData, row by row": 15, "MDS, row by row": 70}
+TEXTS = {"window": "rows of a shuffled window", "random": "rows at random from anywhere"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,64 +33,84 @@ class Size:
     shards: int
     shard_rows: int
     rounds: int
+    batches: int
     slow: int  # batches of a round for readers that are far slower
 
 
-FULL = Size(shards=10, shard_rows=4000, rounds=15, slow=2)
-TINY = Size(shards=3, shard_rows=300, rounds=1, slow=1)
+FULL = Size(shards=10, shard_rows=4000, rounds=15, batches=40, slow=1)
+TINY = Size(shards=2, shard_rows=300, rounds=1, batches=2, slow=1)
+FULL_W3 = Size(shards=4, shard_rows=160, rounds=9, batches=12, slow=1)
+TINY_W3 = Size(shards=2, shard_rows=20, rounds=1, batches=1, slow=1)
 
 
 def measure(tiny: bool, scratch: Path) -> list[Figure]:
     """The figures of this benchmark."""
-    size = TINY if tiny else FULL
-    cache, values = filled_cache(scratch / "cache", size.shards, size.shard_rows)
-    maps = _memory_maps(scratch, values)
-    ours: Reader = partial(_ours, cache)
-    memmap: Reader = partial(_memmap, maps)
-    others = _other_readers(cache, values, scratch)
-    orders = {"window": _window_batches(cache), "random": _random_batches(cache.rows)}
-    for name, reader in {"ours": ours, "numpy memmap": memmap, **others}.items():
-        _check(name, reader, values, orders["random"][0])
-    del values
-    figures = []
-    for order, batches in orders.items():
-        figures += _against_memmap(order, batches, cache, ours, memmap, size.rounds)
-    return figures + _against_others(orders["window"], ours, others, size)
+    figures: list[Figure] = []
+    sizes = {w1: TINY if tiny else FULL, w2: TINY if tiny else FULL, w3: TINY_W3 if tiny else FULL_W3}
+    for make, size in sizes.items():
+        with _made(make, scratch, size) as (folder, workload):
+            batches = {order: _batches(workload, order, size.batches) for order in BARS}
+            figures += _against_memmap(folder, workload, batches, size)
+            if make is w1:
+                figures += _against_others(folder, workload, batches["window"], size)
+                figures += memory_figures(workload)
+    return figures + cold_figures(tiny, scratch) + shard_figures(tiny, scratch)
+
+
+@contextmanager
+def _made(make: Callable[[Path, int, int], Workload], scratch: Path, size: Size) -> Iterator[tuple[Path, Workload]]:
+    with TemporaryDirectory(dir=scratch) as folder:
+        yield Path(folder), make(Path(folder) / "cache", size.shards, size.shard_rows)
 
 
 def _against_memmap(
-    order: str, batches: Sequence[np.ndarray], cache: Cache, ours: Reader, memmap: Reader, rounds: int
+    folder: Path, workload: Workload, batches: Mapping[str, Sequence[np.ndarray]], size: Size
 ) -> list[Figure]:
-    whole, part = partial(_contender, batches), partial(_contender, batches[: max(1, len(batches) // 4)])
-    outcome = contest(
-        {
-            "encoded": whole(ours),
-            "numpy memmap": whole(memmap),
-            "decoded": part(lambda rows: _decoded(cache, ours(rows))),
-            "memmap, astype": part(lambda rows: {name: x.astype(np.float32) for name, x in memmap(rows).items()}),
-            "read": part(lambda rows: cache.read(rows).signals),
-        },
-        rounds,
-    )
-    text = {"window": "rows of a shuffled window", "random": "rows at random from anywhere"}[order]
+    memmap, reusing = memory_maps(folder, workload), workload.reusing()
+    readers = {"encoded, reused buffers": reusing, "encoded": workload.ours, "numpy memmap": memmap}
+    if workload.name == "W1":
+        readers |= {
+            "decoded": lambda rows: _decoded(workload, reusing(rows)),
+            "memmap, astype": lambda rows: {name: x.astype(np.float32) for name, x in memmap(rows).items()},
+            "read": lambda rows: workload.cache.read(rows).signals,  # with ids and labels
+        }
+    figures = []
+    for order, bar in BARS.items():
+        expected = memmap(batches[order][0])
+        for name in ("encoded, reused buffers", "encoded"):
+            check(name, readers[name], expected, batches[order][0])
+        outcome = contest({name: _contender(batches[order], reader) for name, reader in readers.items()}, size.rounds)
+        text = f"{workload.name}, {TEXTS[order]}"
+        figures += [
+            compared(text, outcome, "encoded, reused buffers", "numpy memmap", "batches", bar, "cpu"),
+            compared(f"{text}, new arrays", outcome, "encoded", "numpy memmap", "batches"),
+        ]
+        if workload.name == "W1":
+            figures += [
+                compared(f"{text}, decoded to f32", outcome, "decoded", "memmap, astype", "batches"),
+                compared(f"{text}, decoded, with ids and labels", outcome, "read", "memmap, astype", "batches"),
+            ]
+    return figures
+
+
+def _against_others(folder: Path, workload: Workload, batches: Sequence[np.ndarray], size: Size) -> list[Figure]:
+    contenders, expected = {"encoded": _contender(batches, workload.ours)}, workload.ours(batches[0])
+    for name, reader in [*clients(folder, workload), *peers(folder, workload)]:
+        check(name, reader, expected, batches[0])
+        contenders[name] = _contender(batches if "views" in name else batches[: size.slow], reader)
+    with installed("webdataset"):
+        stream = webdataset_stream(folder, workload)
+        contenders["webdataset, in file order"] = _contender(batches[: size.slow], lambda _: next(stream))
+    outcome = contest(contenders, min(size.rounds, 5))
+    bars = CLIENT_BARS | PEER_BARS | {"webdataset, in file order": 200}
     return [
-        compared(text, outcome, "encoded", "numpy memmap", "batches", 0.5),
-        compared(f"{text}, decoded to f32", outcome, "decoded", "memmap, astype", "batches", 0.5),
-        compared(f"{text}, decoded, with ids and labels", outcome, "read", "memmap, astype", "batches"),
+        compared(f"W1 against {name}", outcome, "encoded", name, "batches", bars.get(name), "cpu")
+        for name in contenders
+        if name != "encoded"
     ]
 
 
-def _against_others(
-    batches: Sequence[np.ndarray], ours: Reader, others: Mapping[str, Reader], size: Size
-) -> list[Figure]:
-    contenders = {"encoded": _contender(batches, ours)}
-    for name, reader in others.items():
-        contenders[name] = _contender(batches if "views" in name else batches[: size.slow], reader)
-    outcome = contest(contenders, min(size.rounds, 5))
-    return [compared(f"the same against {name}", outcome, "encoded", name, "batches") for name in others]
-
-
-def _contender(batches: Sequence[np.ndarray], reader: Reader) -> Contender:
+def _contender(batches: Sequence[np.ndarray], reader: Reader | Callable[[np.ndarray], object]) -> Contender:
     def run(_: Watch) -> None:
         for rows in batches:
             reader(rows)
@@ -95,95 +118,16 @@ def _contender(batches: Sequence[np.ndarray], reader: Reader) -> Contender:
     return Contender(len(batches), run)
 
 
-def _ours(cache: Cache, rows: np.ndarray) -> Rows:
-    return {name: cache.encoded(name, rows)["values"] for name in WIDTHS}
+def _decoded(workload: Workload, encoded: Rows) -> Rows:
+    codec = workload.cache.codec
+    return {name: codec(name.split("/")[0]).decode({"values": x}, x.shape[1:]) for name, x in encoded.items()}
 
 
-def _decoded(cache: Cache, encoded: Rows) -> Rows:
-    return {name: cache.codec(name).decode({"values": x}, x.shape[1:]) for name, x in encoded.items()}
-
-
-def _memmap(maps: Rows, rows: np.ndarray) -> Rows:
-    return {name: array[rows] for name, array in maps.items()}
-
-
-def _memory_maps(scratch: Path, values: Rows) -> Rows:
-    for name, array in values.items():
-        np.save(scratch / f"{name}.npy", array)
-    return {name: np.load(scratch / f"{name}.npy", mmap_mode="r") for name in values}
-
-
-def _window_batches(cache: Cache) -> list[np.ndarray]:
-    """One epoch as the stream asks for it: shuffled windows of 64 blocks, ascending inside a batch."""
-    order = ShuffledOrder.of(cache.row_counts, cache.manifest.block, 64, 0)
-    stops = range(BATCH, cache.rows + 1, BATCH)
-    return [np.sort(order.epoch_rows(0, stop - BATCH, stop)) for stop in stops]
-
-
-def _random_batches(rows: int) -> list[np.ndarray]:
-    """One epoch in an order that knows nothing of shards or blocks."""
-    order = np.random.default_rng(0).permutation(rows)
-    return [order[stop - BATCH : stop] for stop in range(BATCH, rows + 1, BATCH)]
-
-
-def _other_readers(cache: Cache, values: Rows, scratch: Path) -> dict[str, Reader]:
-    table = _arrow(scratch / "rows.arrow", values, cache.row_counts)
-    whole = table.combine_chunks()
-    save_file(values, scratch / "rows.safetensors")
-    handle = safe_open(scratch / "rows.safetensors", framework="np")
-    slices = {name: handle.get_slice(name) for name in WIDTHS}
-    return {
-        "Arrow IPC, numpy views": partial(_arrow_views, _chunk_views(table), cache),
-        "pyarrow take": lambda rows: {name: _flat(whole[name].take(pa.array(rows)), w) for name, w in WIDTHS.items()},
-        "zarr-python, the same files": partial(_zarr, _zarr_arrays(cache), cache),
-        "safetensors, row by row": lambda rows: {n: np.stack([s[int(r)] for r in rows]) for n, s in slices.items()},
-    }
-
-
-def _arrow(path: Path, values: Rows, counts: np.ndarray) -> pa.Table:
-    """A mapped IPC file with one record batch a shard, its rows fixed-size lists."""
-    columns = {n: pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), x.shape[1]) for n, x in values.items()}
-    table = pa.table(columns)
-    with pa.ipc.new_file(str(path), table.schema) as writer:
-        writer.write_table(table, max_chunksize=int(counts.max()))
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-
-def _flat(column: pa.ChunkedArray, width: int) -> np.ndarray:
-    return column.combine_chunks().flatten().to_numpy(zero_copy_only=True).reshape(-1, width)
-
-
-def _chunk_views(table: pa.Table) -> dict[str, list[np.ndarray]]:
-    return {name: [_flat(pa.chunked_array([chunk]), WIDTHS[name]) for chunk in table[name].chunks] for name in WIDTHS}
-
-
-def _arrow_views(views: Mapping[str, list[np.ndarray]], cache: Cache, rows: np.ndarray) -> Rows:
-    shard, local = cache.locate(rows)
-    return {name: _by_shard(rows, shard, local, chunks.__getitem__, WIDTHS[name]) for name, chunks in views.items()}
-
-
-def _zarr_arrays(cache: Cache) -> dict[str, list[zarr.Array]]:
-    folders = [cache.root / receipt.folder for receipt in cache.receipts.values()]
-    return {name: [zarr.open_array(folder / name / "values", mode="r") for folder in folders] for name in WIDTHS}
-
-
-def _zarr(arrays: Mapping[str, list[zarr.Array]], cache: Cache, rows: np.ndarray) -> Rows:
-    shard, local = cache.locate(rows)
-    return {n: _by_shard(rows, shard, local, lambda s, a=a: a[s].oindex, WIDTHS[n]) for n, a in arrays.items()}
-
-
-def _by_shard(
-    rows: np.ndarray, shard: np.ndarray, local: np.ndarray, table: Callable[[int], np.ndarray], width: int
-) -> np.ndarray:
-    """Rows gathered shard by shard from tables that can be indexed with row numbers."""
-    out = np.empty((len(rows), width), np.float16)
-    for number in np.unique(shard):
-        places = np.flatnonzero(shard == number)
-        out[places] = table(int(number))[local[places]]
-    return out
-
-
-def _check(name: str, reader: Reader, values: Rows, rows: np.ndarray) -> None:
-    for signal, found in reader(rows).items():
-        if not np.array_equal(found, values[signal][rows]):
-            raise RuntimeError(f"{name} returns other {signal} than were written")
+def _batches(workload: Workload, order: str, count: int) -> list[np.ndarray]:
+    """Rows as the stream asks for them (shuffled windows of 64 blocks, ascending inside a batch), or from anywhere."""
+    cache, size = workload.cache, workload.batch
+    if order == "random":
+        return [np.random.default_rng(i).integers(0, cache.rows, size) for i in range(count)]
+    shuffled = ShuffledOrder.of(cache.row_counts, cache.manifest.block, 64, 0)
+    whole = range(0, min(cache.rows, count * size) - size + 1, size)
+    return [np.sort(shuffled.epoch_rows(0, start, start + size)) for start in whole]
