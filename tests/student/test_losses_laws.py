@@ -53,7 +53,7 @@ def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tens
 
 
 def labels(output: Tensor) -> Tensor:
-    return torch.arange(len(output)) % output.shape[-1]
+    return torch.arange(len(output), device=output.device) % output.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ def interactive(output: Tensor, target: Tensor) -> Tensor:
 @full_precision
 def regression(output: Tensor, target: Tensor) -> Tensor:
     """The teacher's head is a fixed matrix; its logits are those of its features."""
-    weight = draw(5, 7, seed=3, dtype=torch.float64).to(torch.promote_types(target.dtype, torch.float32))
+    weight = draw(5, 7, seed=3, dtype=torch.float64).to(target.device, torch.promote_types(target.dtype, torch.float32))
     return srrl(output, target.to(weight.dtype) @ weight.T, weight=weight)
 
 
 def bank(output: Tensor, target: Tensor) -> Tensor:
-    return crd(output, target, draw(6, 7, seed=4), samples=40, log_z=3.0)
+    return crd(output, target, draw(6, 7, seed=4).to(output.device), samples=40, log_z=3.0)
 
 
 def bert(output: Tensor, target: Tensor, **options: Any) -> Tensor:
@@ -408,3 +408,23 @@ def test_embeddings_are_lowest_in_contrast_where_the_own_target_is_nearest() -> 
         loss = LAWS[name].loss
         own, other = float(loss(target, target).mean()), float(loss(target.roll(1, 0), target).mean())
         assert own < other, name
+
+
+@pytest.mark.gpu
+@each
+def test_the_gpu_gives_what_the_cpu_gives(law: Law) -> None:
+    """Value and gradient, with masks where there are any, and under autocast too."""
+    student, teacher = law.draw(4, 1), law.draw(4, 0)
+    tokens = law.shape[-2] if law.masked else 0
+    mask = torch.arange(tokens) < torch.tensor([[tokens], [tokens - 1], [1], [0]])
+
+    def found(device: str, cast: bool = False) -> tuple[Tensor, Tensor]:
+        output = student.to(device).requires_grad_()
+        options = {"mask": mask.to(device)} if law.masked else {}
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=cast):
+            value = law.loss(output, teacher.to(device), **options)
+        (gradient,) = torch.autograd.grad(value.sum(), output)
+        return value.detach().cpu(), gradient.cpu()
+
+    for cast in (False, True):
+        torch.testing.assert_close(found("cuda", cast), found("cpu"), rtol=2e-4, atol=2e-5)
