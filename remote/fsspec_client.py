@@ -9,7 +9,7 @@ from typing import Any
 
 from .address import below, scheme_of
 from .client import RemoteFile
-from .errors import RemoteError
+from .errors import RemoteError, RemoteSizeError
 
 
 class FsspecClient:
@@ -38,8 +38,8 @@ class FsspecClient:
     def download(self, key: str, path: Path, size: int) -> None:
         with self._errors(key, "read"):
             self._system.get_file(self._path(key), str(path))
-        if os.path.getsize(path) != size:
-            raise RemoteError(f"{below(self.address, key)} is not of the {size} bytes it should have")
+        if (found := os.path.getsize(path)) != size:
+            raise RemoteSizeError(f"{below(self.address, key)} has {found} bytes where {size} are expected")
 
     def put(self, key: str, data: bytes) -> None:
         with self._errors(key, "written"):

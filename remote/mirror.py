@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import BinaryIO
 
 import xxhash
 
 from .errors import RemoteError
 from .settings import mirror_bytes, mirror_folder
-from .usage import Usage, locked, touch, unit_of
+from .usage import PART, RoomTaken, Usage, locked, touch, unit_of
 
 Load = Callable[[Path, int], None]  # writes a remote file of so many bytes over the local file, which is there
 
-_TRIES = 10
+_TRIES = 1000
+_PAUSE = 0.05  # seconds until there may be room: a minute in all
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -47,8 +49,12 @@ class Mirror:
             if path.is_file():
                 touch(unit)
                 return path
-            with suppress(_Gone):
+            try:
                 self._bring(path, unit, size, load)
+            except _Gone:
+                continue
+            except RoomTaken:
+                sleep(_PAUSE)
         raise self._too_small(path)
 
     def open(self, place: str, name: str, size: Callable[[], int], load: Load) -> BinaryIO:
@@ -63,14 +69,9 @@ class Mirror:
         """Move a whole local folder of this disk into the mirror as the unit `name`; False when that cannot be."""
         unit = self.root / place / name
         count = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        with suppress(RemoteError, OSError):
+        with suppress(RemoteError, RoomTaken, OSError):
             unit.parent.mkdir(parents=True, exist_ok=True)
-            self.usage.reserve(count, unit)
-            try:
-                os.replace(folder, unit)
-            except OSError:
-                self.usage.release(count)
-                raise
+            self.usage.reserve(count, unit, lambda: os.replace(folder, unit))
             touch(unit)
             return True
         return False
@@ -81,11 +82,11 @@ class Mirror:
 
     def _bring(self, path: Path, unit: Path, size: Callable[[], int], load: Load) -> None:
         """Download under a lock. Raises _Gone when it is worth another look."""
-        part = path.with_name(f".{path.name}.part")
+        part = path.with_name(f".{path.name}{PART}")
         with self._disk_errors():
             part.parent.mkdir(parents=True, exist_ok=True)
             with locked(part) as file:
-                if part.stat().st_ino != os.fstat(file).st_ino:
+                if not _is(part, file):
                     raise _Gone  # what was locked has been renamed, or removed
                 if path.exists():
                     part.unlink()
@@ -99,13 +100,14 @@ class Mirror:
             with _missing():
                 wanted = size()
             os.ftruncate(file, 0)  # what a killed download left is not counted twice
-            self.usage.reserve(wanted, unit)
+            self.usage.reserve(wanted, unit, lambda: os.ftruncate(file, wanted))
             count = wanted
-            os.ftruncate(file, count)
             touch(unit)
             with _missing():
                 load(part, count)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception) and not _is(part, file):
+                raise _Gone from error  # the whole unit was removed, and what was counted with it
             self.usage.release(count)
             part.unlink(missing_ok=True)
             raise
@@ -148,6 +150,14 @@ def _missing() -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise _Missing(error) from None
+
+
+def _is(path: Path, file: int) -> bool:
+    """Whether the open file still has this name."""
+    try:
+        return path.stat().st_ino == os.fstat(file).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def local_mirror() -> Mirror:

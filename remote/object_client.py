@@ -12,7 +12,7 @@ from typing import Any
 
 from .address import below, scheme_of
 from .client import RemoteFile
-from .errors import RemoteError
+from .errors import RemoteError, RemoteSizeError
 from .settings import retry_seconds
 
 _PIECE = 1 << 24  # bytes of a request: one connection is far slower than the network, and a piece is tried again alone
@@ -51,11 +51,12 @@ class ObjectClient:
     def _piece(self, key: str, file: int, start: int | None, size: int) -> None:
         """Bring the piece that begins at `start`, or the whole file."""
         options: Any = None if start is None else {"range": (start, min(start + _PIECE, size))}
-        data = memoryview(self._library.get(self._store, key, options=options).bytes())
-        expected = size if start is None else min(_PIECE, size - start)
-        if len(data) != expected:
-            raise RemoteError(f"{below(self.address, key)} is not of the {size} bytes it should have")
-        offset = start or 0
+        found = self._library.get(self._store, key, options=options)
+        if int(found.meta["size"]) != size:
+            raise RemoteSizeError(
+                f"{below(self.address, key)} has {found.meta['size']} bytes where {size} are expected"
+            )
+        offset, data = start or 0, memoryview(found.bytes())
         while data:
             written = os.pwrite(file, data, offset)
             offset, data = offset + written, data[written:]

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,23 +17,25 @@ from uuid import uuid4
 
 from .errors import RemoteError
 
+PART = ".part"  # the end of the name of a file that is being downloaded
 _NUMBERS = struct.Struct("<qq")  # bytes in use, or -1 when nobody knows; units that have left
 _SLACK = 20  # a scan frees this part of the limit more than it must, so that the next one is not due at once
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[int]:
-    """A file, made where it is missing, open for reading and writing, locked against every other process and thread.
-
-    Raises BlockingIOError when it is locked and `wait` is false.
-    """
+def locked(path: Path) -> Iterator[int]:
+    """A file, made where it is missing, open for reading and writing, locked against every other process and thread."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield file
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a fork has the descriptor too
         os.close(file)
+
+
+class RoomTaken(Exception):
+    """All room is taken by files that others are downloading just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +45,19 @@ class Usage:
     root: Path
     limit: int
 
-    def reserve(self, count: int, keep: Path) -> None:
+    def reserve(self, count: int, keep: Path, claim: Callable[[], None]) -> None:
         """Count `count` bytes that are about to be written, making room first; the unit `keep` stays.
 
-        Raises RemoteError when there can be no room.
+        `claim` makes them visible to the next scan: no other process scans before it is done. Raises RoomTaken when
+        there will be room once other downloads are done, RemoteError when there can be none.
         """
         with locked(self._file) as file:
             used, departed = _read(file)
             if used < 0 or used + count > self.limit:
                 used, gone = self._make_room(count, keep)
                 departed += gone
+                os.pwrite(file, _NUMBERS.pack(used, departed), 0)
+            claim()
             os.pwrite(file, _NUMBERS.pack(used + count, departed), 0)
 
     def release(self, count: int) -> None:
@@ -87,13 +92,17 @@ class Usage:
     def _make_room(self, count: int, keep: Path) -> tuple[int, int]:
         """Bytes that are in use once `count` more fit, and how many units had to go."""
         units = sorted((recency, path, size) for path, recency, size in _units(self.root))
-        used, gone = sum(size for _, _, size in units), 0
+        used, gone, busy = sum(size for _, _, size in units), 0, False
         for _, path, size in units:
             if used + count <= self.limit - (self.limit // _SLACK if gone else 0):
                 break
-            if path != keep:
-                _remove(self.root, path)
-                used, gone = used - size, gone + 1
+            if path == keep or _in_progress(path):
+                busy |= path != keep
+                continue
+            _remove(self.root, path)
+            used, gone = used - size, gone + 1
+        if used + count > self.limit and busy:
+            raise RoomTaken
         if used + count > self.limit:
             raise RemoteError(
                 f"the mirror {self.root} may hold {self.limit:,} bytes, and {used + count:,} are needed at once; "
@@ -139,6 +148,20 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return list(found)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _in_progress(unit: Path) -> bool:
+    """Whether somebody is downloading a file of the unit: then it is locked."""
+    for part in unit.rglob(f"*{PART}") if unit.is_dir() else [unit] * unit.name.endswith(PART):
+        with suppress(FileNotFoundError):
+            file = os.open(part, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(file)
+    return False
 
 
 def _bytes(unit: Path) -> int:

@@ -19,7 +19,7 @@ import xxhash
 from ...remote.address import below
 from ...remote.ahead import Ahead
 from ...remote.client import Client, client_of
-from ...remote.errors import RemoteError
+from ...remote.errors import RemoteError, RemoteSizeError
 from ...remote.mirror import Mirror, local_mirror, place_of
 from ...remote.scratch import Scratch, new_scratch
 from ..errors import CacheError, CacheUnreachableError, CacheWriteError, DamagedCacheError
@@ -27,7 +27,7 @@ from .store import Entry, StoredFile
 
 Records = Mapping[str, Mapping[str, Any]]  # {"bytes", "xxh3"} by name below the store
 
-_UPLOADS = 8  # files at once
+_UPLOADS = 4  # files at once
 _REMEMBERED = 64  # shards whose records are kept
 _PIECE = 1 << 22
 
@@ -173,7 +173,10 @@ class RemoteStore:
         """Download, and hold the bytes against the receipt's hash."""
 
         def load(path: Path, size: int) -> None:
-            self._client.download(name, path, size)
+            try:
+                self._client.download(name, path, size)
+            except RemoteSizeError as error:
+                raise DamagedCacheError(str(error)) from error
             record = self._record(name)
             if record is not None and _hash_file(path) != record["xxh3"]:
                 raise DamagedCacheError(f"{self._url}/{name} was changed after it was written (its xxh3 differs)")

@@ -63,8 +63,12 @@ def address(s3_server: Any, gate: Any) -> str:
 
 
 def held(folder: Path) -> int:
-    """Bytes of all files of a mirror."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and path.name != ".usage")
+    """Bytes of all files of a mirror, while nobody makes room or takes it."""
+    from teachercache.remote.usage import locked
+
+    with locked(folder / ".usage"):
+        found = [path for path in folder.rglob("*") if path.name != ".usage"]
+        return sum(path.lstat().st_size for path in found if path.is_file())
 
 
 @pytest.fixture

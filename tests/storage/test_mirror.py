@@ -84,9 +84,10 @@ def test_threads_share_one_download(tmp_path: Path) -> None:
 def _hammer(folder: Path, seed: int) -> None:
     elsewhere = Elsewhere(folder, 5 * SIZE)
     for turn in range(60):
-        path = elsewhere.file(f"shards/s{(turn * 7 + seed) % 9}/a")
-        if path.exists() and path.stat().st_size != SIZE:
-            os._exit(1)
+        name = f"shards/s{(turn * 7 + seed) % 9}/a"
+        with elsewhere.mirror.open("place", name, lambda: SIZE, elsewhere.load) as file:
+            if len(file.read()) != SIZE:
+                os._exit(1)
 
 
 def test_processes_that_make_room_for_each_other_see_whole_files(
@@ -135,7 +136,7 @@ def test_a_download_that_fails_leaves_nothing(tmp_path: Path, held_bytes: Callab
     for _ in range(3):
         with pytest.raises(RemoteError, match="lost"):
             mirror.file("place", "shards/s/a", lambda: SIZE, fail)
-    assert held_bytes(tmp_path / "mirror") == 0 and mirror.usage.reserve(2 * SIZE, tmp_path) is None
+    assert held_bytes(tmp_path / "mirror") == 0 and mirror.usage.reserve(2 * SIZE, tmp_path, lambda: None) is None
 
 
 def test_a_lost_account_is_found_again(tmp_path: Path, held_bytes: Callable[[Path], int]) -> None:

@@ -148,6 +148,24 @@ def test_damage_in_the_store_is_found_by_verify(
             fresh.read(np.arange(fresh.rows), ["logits"])
 
 
+@pytest.mark.parametrize("change", ["cut", "longer", "empty", "gone"])
+def test_a_file_of_another_size_is_damage_when_it_is_read(
+    make_cache: Any, address: str, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, _ = make_cache(address, 5, 3)
+    name = f"{cache.receipts['s1'].folder}/logits/values/c/0/0"
+    data = cache.store.read(name)
+    if change == "gone":
+        client_of(address).delete([name])
+    else:
+        cache.store.replace(name, {"cut": data[:-1], "longer": data + b"1", "empty": b""}[change])
+    monkeypatch.setenv("TEACHERCACHE_MIRROR", str(tmp_path / "another"))
+    fresh = open_cache(address)
+    with pytest.raises(DamagedCacheError, match="no such object" if change == "gone" else "bytes where"):
+        fresh.encoded("logits", np.arange(fresh.rows))
+    assert [damage.shard for damage in verify_cache(open_cache(address))] == ["s1"]
+
+
 def test_a_store_that_loses_connection_is_one_clear_error(make_cache: Any, address: str, gate: Any) -> None:
     cache, _ = make_cache(address, 5)
     cache.store.move("receipts/s0.json", "receipts/aside.json")
