@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -197,6 +198,24 @@ def test_a_table_says_what_the_receipts_said(found: list[tuple[int, int, str, st
     assert table.rows.tolist() == [it.rows for it in receipts] and table.bytes == sum(it.bytes for it in receipts)
     assert table.sources == tuple(source for _, _, source, _ in found)
     assert table.identities == {it.shard: (7, version) for it, (*_, version) in zip(receipts, found, strict=True)}
+
+
+def test_the_table_is_as_the_format_page_says(many: Cache) -> None:
+    assert len(many.shards) == 85
+    table = pa.ipc.open_file(many.root / TABLE_FILE).read_all()
+    text, numbers = ("shard", "folder", "source", "manifest", "version"), ("rows", "first", "bytes", "size")
+    assert tuple(table.column_names) == text + numbers
+    content = b""
+    for name in text:
+        encoded = [value.encode() for value in table[name].to_pylist()]
+        content += np.cumsum([0, *map(len, encoded)]).astype("<i4").tobytes() + b"".join(encoded)
+    for name in numbers:
+        content += np.array(table[name].to_pylist(), "<i8").tobytes()
+    expected = {b"teachercache.format": b"1", b"teachercache.xxh3": xxhash.xxh3_128_hexdigest(content).encode()}
+    assert table.schema.metadata == expected
+    status = (many.root / "receipts/s001.json").stat()
+    assert table["version"][0].as_py() == f"{status.st_mtime_ns}-{status.st_ino}"
+    assert table["size"][0].as_py() == status.st_size
 
 
 @pytest.mark.parametrize(
