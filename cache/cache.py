@@ -221,7 +221,7 @@ class Cache:
         if world > 1:
             self.require_complete()
         wanted = self.signals if signals is None else tuple(signals)
-        chosen = None if views is None else tuple(views)
+        chosen = None if views is None else tuple(view - self.manifest.first_view for view in views)
         batching = Batching(batch_size, chosen, seed, window, rank, world, drop_last, shuffle)
         for name in wanted:
             schema_of(self.manifest, name)
@@ -242,12 +242,13 @@ class Cache:
 
     def take(self, ids: Sequence[str], signals: Sequence[str] | None = None, *, view: int = 0) -> CacheBatch:
         """Rows of samples by id, in the order asked, under one view. Raises CacheError for an id it does not hold."""
-        if not 0 <= view < self.manifest.views:
-            raise CacheError(f"{self.url} holds views 0 to {self.manifest.views - 1}, not {view}")
+        first = self.manifest.first_view
+        if not first <= view < first + self.manifest.views:
+            raise CacheError(f"{self.url} holds views {first} to {first + self.manifest.views - 1}, not {view}")
         found = self._samples.find(ids)
         if np.any(found < 0):
             raise CacheError(f"{self.url} holds no sample {ids[int(np.argmax(found < 0))]!r}")
-        return self.read(found * self.manifest.views + view, signals)
+        return self.read(found * self.manifest.views + view - first, signals)
 
     def _without(self, signal: str, shard: int) -> CacheError:
         return CacheError(
@@ -261,8 +262,9 @@ class Cache:
 
     @cached_property
     def _columns(self) -> SampleColumns:
-        views = self.manifest.views
-        return SampleColumns(self.row_counts // views, views, lambda number: self.reader(self.shards[number]).index)
+        views, first = self.manifest.views, self.manifest.first_view
+        read = lambda number: self.reader(self.shards[number]).index  # noqa: E731
+        return SampleColumns(self.row_counts // views, views, read, first)
 
     @cached_property
     def _samples(self) -> SampleLookup:

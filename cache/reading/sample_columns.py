@@ -16,14 +16,15 @@ Columns = tuple[np.ndarray, np.ndarray, np.ndarray]  # ids (n,) str, views (n,) 
 
 
 class SampleColumns:
-    """`samples` (shards,) int64 of each finished shard; `read` gives the row index of a shard by its number.
+    """`samples` (shards,) int64 of each finished shard; `read` gives the row index of a shard by its number; `first` is
+    the number of a sample's first view.
 
     Safe in threads. Not to be handed to another process: a cache makes its own there.
     """
 
-    def __init__(self, samples: np.ndarray, views: int, read: Callable[[int], RowIndex]) -> None:
+    def __init__(self, samples: np.ndarray, views: int, read: Callable[[int], RowIndex], first: int = 0) -> None:
         self._starts = np.concatenate([[0], np.cumsum(samples)]).astype(np.int64)
-        self._views, self._read, self._lock = views, read, threading.Lock()
+        self._views, self._first, self._read, self._lock = views, first, read, threading.Lock()
         self._known = np.zeros(len(samples), np.bool_)
         self._ids = np.empty(self._starts[-1], "<U1")
         self._labels = np.empty(self._starts[-1], np.int64)
@@ -37,7 +38,7 @@ class SampleColumns:
         if not known.all():
             self._fill(np.unique(shard[~known]))
         sample = self._starts[shard] + row // self._views
-        return self._ids[sample], (row % self._views).astype(np.uint16), self._labels[sample]
+        return self._ids[sample], (self._first + row % self._views).astype(np.uint16), self._labels[sample]
 
     def _fill(self, shards: np.ndarray) -> None:
         with self._lock:
@@ -53,7 +54,9 @@ class SampleColumns:
         """Ids and labels, one per sample, of an index in which each sample's rows stand together, view by view."""
         ids, labels, views = (column.reshape(-1, self._views) for column in (index.ids, index.labels, index.views))
         if len(ids) != samples or not (
-            np.all(views == np.arange(self._views)) and np.all(ids == ids[:, :1]) and np.all(labels == labels[:, :1])
+            np.all(views == self._first + np.arange(self._views))
+            and np.all(ids == ids[:, :1])
+            and np.all(labels == labels[:, :1])
         ):
             raise DamagedCacheError(
                 f"a row index of {samples} samples, the first of them {str(ids[:1, :1])}, does not hold {self._views} "

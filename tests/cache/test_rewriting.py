@@ -48,6 +48,9 @@ def test_a_slice_holds_the_same_bytes_of_the_chosen_part(make: Callable[..., Cac
             np.testing.assert_array_equal(part.encoded(signal, np.arange(20))[name], values)
     np.testing.assert_array_equal(part.read(np.arange(20)).ids, cache.read(rows).ids)
     assert set(part.read(np.arange(20)).views) == {1} and verify_cache(part) == []
+    assert part.take(["s2/0003"], view=1).ids[0] == "s2/0003" and len(list(part.batches(8, views=[1], seed=0))) == 3
+    with pytest.raises(CacheError, match="holds views 1 to 1, not 0"):
+        part.take(["s2/0003"])
     assert part.manifest.fingerprint["views"] == {"count": 1, "first": 1, "seed": 0}
     assert part.manifest.fingerprint["source"] == {"whole": SOURCE, "shards": ["s2"]}
     assert set(part.manifest.fingerprint["signals"]) == {"embedding", "top"}
