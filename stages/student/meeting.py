@@ -23,7 +23,6 @@ _NOT_DENSE = {  # what codecs of logits keep, of which a loss needs to know
     "topk": "the top {k} entries",
     "pps": "a sample of {k} entries",
     "sampling": "a sample of {draws} draws",
-    "head": "what enters the teacher's head",
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ...cache import Cache, SignalSchema
+from ...cache import Cache, HeadLogits, SignalSchema
 from ..cache_identity import PIXELS
 from ..errors import StageError
 from .batch import Batch, Target
@@ -135,11 +135,12 @@ class Stream:
         )
 
     def _decode(self, encoded: Parts) -> dict[str, Target]:
-        """Copy the encoded parts, then decode on the device."""
+        """Copy the encoded parts, then decode on the device. Logits of a kept head are computed here, once for all."""
         found: dict[str, Target] = {}
         for name, parts in encoded.items():
             there = {part: tensor.to(self._device, non_blocking=True) for part, tensor in parts.items()}
-            found[name] = cast(Target, self._cache.codec(name).decode(there, self.signals[name].shape))
+            decoded = self._cache.codec(name).decode(there, self.signals[name].shape)
+            found[name] = cast(Target, decoded.logits() if isinstance(decoded, HeadLogits) else decoded)
         return found
 
 
