@@ -16,7 +16,18 @@ from figure import Figure
 from machine import describe_machine
 from table import print_table, to_json, wide_console
 
-BENCHMARKS = ("reading", "opening", "building", "shuffling", "feeding", "training", "writing", "sizes", "sampling")
+BENCHMARKS = (
+    "reading",
+    "opening",
+    "building",
+    "shuffling",
+    "feeding",
+    "training",
+    "writing",
+    "sizes",
+    "sampling",
+    "stores",
+)
 
 
 def run(
