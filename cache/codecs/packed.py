@@ -13,7 +13,7 @@ from array_api_compat import array_namespace, device
 
 from ..errors import CacheError, DamagedCacheError
 from .codec import Array, Codec, Part
-from .packing import LENGTHS, Packing, causal_pairs, real_tokens
+from .packing import LENGTHS, Packing, causal_pairs, element_places, real_tokens
 from .ragged import Ragged
 
 _INNER = ("f32", "f16", "bf16", "int8", "u8affine", "u8sqrt", "pca")  # decode to one array, element by element
@@ -60,15 +60,13 @@ class Packed:
         kept = {name: part for name, part in parts.items() if name != LENGTHS}
         elements: Array = self.inner.decode(kept, rest)
         check_elements(lengths, elements.shape[0], self.packing, self.longest)
-        places, real = _places(xp, lengths, self.packing, shape[self.packing.axes[0]])
-        if elements.shape[0] == 0:
-            elements = xp.zeros((1, *rest), dtype=elements.dtype, device=device(lengths))
-        real = xp.reshape(real, (*real.shape, *(1 for _ in rest)))
-        padded = xp.where(real, elements[places], xp.zeros_like(elements[:1])[0])
+        padded = xp.zeros((lengths.shape[0], *shape), dtype=elements.dtype, device=device(lengths))
+        view = self._tokens_first(padded)
+        if elements.shape[0]:
+            view[element_places(lengths, elements.shape[0], self.packing, self.longest)] = elements
         if self.packing.implied:
-            padded = _with_first_key(xp, padded, lengths)
-        axes = self.packing.axes
-        return Ragged(xp.moveaxis(padded, tuple(range(1, 1 + len(axes))), tuple(a + 1 for a in axes)), lengths)
+            _fill_first_key(view, lengths)
+        return Ragged(padded, lengths)
 
     def error(self, values: Array | Ragged, decoded: Ragged) -> dict[str, float]:
         """The inner codec's figures over real tokens; of a map over its real queries, where what is lost at the keys
@@ -151,27 +149,10 @@ def _kept_pairs(real: Array, packing: Packing) -> Array:
     return pairs & causal_pairs(real) if packing.causal else pairs
 
 
-def _with_first_key(xp: Any, padded: Array, lengths: Array) -> Array:
-    """Maps (n, query, key, ...) with the key that is implied: what the others leave of 1, for real queries."""
-    first = xp.clip(1.0 - xp.sum(padded, axis=2), 0.0, 1.0)
-    tail = [1] * (first.ndim - 2)
-    real = xp.reshape(real_tokens(lengths, padded.shape[1]), (*first.shape[:2], *tail))
-    first = xp.where(real, first, xp.zeros_like(first))
-    return xp.concat([first[:, :, None], padded[:, :, 1:]], axis=2)
-
-
-def _places(xp: Any, lengths: Array, packing: Packing, longest: int) -> tuple[Array, Array]:
-    """Where each padded place stands among the elements (0 for padding), and which places are real: (n, T[, T])."""
-    counts = packing.counts(lengths)
-    start = xp.cumulative_sum(counts) - counts
-    step = xp.arange(longest, dtype=xp.int64, device=device(lengths))
-    real = real_tokens(lengths, longest)
-    if len(packing.axes) == 1:
-        places = start[:, None] + step
-    else:
-        query, key = step[:, None], step[None, :]
-        first = int(packing.implied)
-        before = query * (query + 1 - 2 * first) // 2 if packing.causal else (lengths[:, None, None] - first) * query
-        places = start[:, None, None] + before + key - first
-        real = _kept_pairs(real, packing)
-    return xp.where(real, places, xp.zeros_like(places)), real
+def _fill_first_key(maps: Array, lengths: Array) -> None:
+    """Write into maps (n, query, key, ...) the key that is implied: what the others leave of 1, for real queries."""
+    xp = array_namespace(maps)
+    first = xp.clip(1.0 - xp.sum(maps[:, :, 1:], axis=2), 0.0, 1.0)
+    real = real_tokens(lengths, maps.shape[1])
+    real = xp.reshape(real, (*real.shape, *(1 for _ in range(first.ndim - 2))))
+    maps[:, :, 0] = xp.where(real, first, xp.zeros_like(first))

@@ -61,3 +61,37 @@ def causal_pairs(real: Array) -> Array:
     xp = array_namespace(real)
     step = xp.arange(real.shape[1], dtype=xp.int64, device=device(real))
     return step[None, :] <= step[:, None]
+
+
+def element_places(lengths: Array, elements: int, packing: Packing, longest: int) -> tuple[Array, ...]:
+    """Row and token, or row, query and key, of each of all the rows' elements: two or three arrays (elements,) int64.
+
+    On a device, where nobody looks at lengths, damaged ones give places inside the table and never outside.
+    """
+    xp = array_namespace(lengths)
+    element = xp.arange(elements, dtype=xp.int64, device=device(lengths))
+    ends = xp.cumulative_sum(packing.counts(lengths))
+    row = xp.clip(xp.searchsorted(ends, element, side="right"), None, lengths.shape[0] - 1)
+    place = element - (ends - packing.counts(lengths))[row]
+    if len(packing.axes) == 1:
+        return row, xp.clip(place, 0, longest - 1)
+    first = int(packing.implied)
+    query, key = _triangle(place) if packing.causal else _square(place, lengths[row] - first)
+    query, key = query + first if packing.causal else query, key + first
+    return row, xp.clip(query, 0, longest - 1), xp.clip(key, 0, longest - 1)
+
+
+def _square(place: Array, keys: Array) -> tuple[Array, Array]:
+    """Place among pairs that lie query by query, `keys` of them each -> (query, key)."""
+    xp = array_namespace(place)
+    keys = xp.clip(keys, 1, None)
+    return place // keys, place % keys
+
+
+def _triangle(place: Array) -> tuple[Array, Array]:
+    """Place q (q + 1) / 2 + k among pairs k <= q -> (q, k). The root is rounded, and put right by one either way."""
+    xp = array_namespace(place)
+    root = xp.astype(xp.sqrt(xp.astype(place, xp.float32) * 2.0), xp.int64)
+    root = xp.where(root * (root + 1) // 2 > place, root - 1, root)
+    root = xp.where((root + 1) * (root + 2) // 2 <= place, root + 1, root)
+    return root, place - root * (root + 1) // 2

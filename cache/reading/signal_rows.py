@@ -12,6 +12,7 @@ from ..format.zarr_metadata import chunk_file, part_block
 from ..storage.folder import FolderStore
 from ..storage.store import Store
 from ..tables.array_place import ArrayPlace, Records
+from ..tables.buffer import buffer
 from ..tables.element_ends import ElementEnds
 from ..tables.part_rows import PartRows
 
@@ -38,13 +39,15 @@ class SignalRows:
         self._parts = schema.parts()
         rows = np.array([slab.rows for slab in slabs], np.int64)
         self._arrays = {part.name: self._part_rows(part, rows) for part in self._parts}
-        self._ends = None if schema.packing is None else ElementEnds(rows.tolist(), schema.packing, self._lengths)
+        self._ends = None
+        if (packing := schema.packing) is not None:
+            self._ends = ElementEnds(rows.tolist(), packing, self._lengths, schema.shape[packing.axes[0]])
 
     def read(self, slab: np.ndarray, row: np.ndarray, out: Mapping[str, np.ndarray] | None = None) -> Parts:
         """Encoded rows {part: (n, ...)} in the order asked; row numbers are the caller's to check.
 
-        `out` are buffers of at least that size to use instead of new ones; the result is views of them. Ragged parts
-        are (elements, ...) and always new. Raises DamagedCacheError for files that are not what was written.
+        `out` are buffers of at least that size (see tables/buffer.py) to use instead of new ones; the result is views
+        of them. Ragged parts are (elements, ...) and always new. Raises DamagedCacheError for files that are not what was written.
         """
         found = {}
         for part in self._parts:
@@ -115,4 +118,4 @@ class SignalRows:
 
 
 def _buffer(part: Part, rows: int, out: Mapping[str, np.ndarray]) -> np.ndarray:
-    return out[part.name][:rows] if part.name in out else np.empty((rows, *part.shape), part.dtype)
+    return out[part.name][:rows] if part.name in out else buffer(rows, part.shape, part.dtype)

@@ -7,14 +7,15 @@ import numpy as np
 from ..codecs import Packing
 from ..errors import DamagedCacheError
 
-_MOST_TOKENS = 1 << 24
-
 
 class ElementEnds:
-    """8 bytes a row of every shard that was touched. `lengths` reads all lengths of a shard: (rows,) uint32."""
+    """8 bytes a row of every shard that was touched. `lengths` reads all lengths of a shard: (rows,) uint32; `longest`
+    is the most tokens that the manifest allows."""
 
-    def __init__(self, rows: Sequence[int], packing: Packing, lengths: Callable[[int], np.ndarray]) -> None:
-        self._rows, self._packing, self._lengths = rows, packing, lengths
+    def __init__(
+        self, rows: Sequence[int], packing: Packing, lengths: Callable[[int], np.ndarray], longest: int
+    ) -> None:
+        self._rows, self._packing, self._lengths, self._longest = rows, packing, lengths, longest
         counts = np.asarray(rows, np.int64) + 1
         self._first = np.cumsum(counts) - counts
         self._ends = np.empty(int(counts.sum()), np.int64)  # touched shard by shard: the rest takes no memory
@@ -43,8 +44,10 @@ class ElementEnds:
         if not known.all():
             for number in np.unique(slab[~known]).tolist():
                 lengths = self._lengths(number).astype(np.int64)
-                if len(lengths) and lengths.max() > _MOST_TOKENS:
-                    raise DamagedCacheError(f"a row of {lengths.max()} tokens is impossible; run `cache verify`")
+                if len(lengths) and lengths.max() > self._longest:
+                    raise DamagedCacheError(
+                        f"a row of {lengths.max()} tokens of at most {self._longest} is impossible; run `cache verify`"
+                    )
                 first, stop = self._first[number], self._first[number] + self._rows[number] + 1
                 self._ends[first], self._ends[first + 1 : stop] = 0, np.cumsum(self._packing.counts(lengths))
                 self._known[number] = True  # after the values: another thread may look

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from teachercache.cache import CacheError, DamagedCacheError, Manifest, RowIndex, SignalSchema, create_cache, open_cache
 from teachercache.cache.codecs import Packing, Ragged
+from teachercache.cache.codecs.packing import element_places
 
 # (shape of the longest row of T tokens, packing)
 FORMS = {
@@ -182,6 +183,34 @@ def test_what_cannot_be_packed_is_refused(shape: tuple[int, ...], packing: Packi
     parameters = {"k": 2} if codec == "topk" else {}
     with pytest.raises(CacheError, match=message):
         SignalSchema("x", codec, parameters, shape, packing=packing).parts()
+
+
+def test_lengths_that_were_changed_on_the_disk_are_found_when_rows_are_read(tmp_path: Path) -> None:
+    schemas = {"x": schema("tokens", 5)}
+    cache = create_cache(tmp_path / "cache", Manifest({"signals": {}}, schemas, ("a",), 1, 4))
+    writer = cache.writer("a")
+    writer.append({"x": cache.codec("x").encode(Ragged(np.ones((3, 5, 6), np.float32), np.array([2, 3, 1])))})
+    writer.seal(RowIndex(np.array(list("abc")), np.zeros(3, np.uint16), np.zeros(3, np.int64), np.zeros((3, 0))))
+    (file,) = (tmp_path / "cache" / "shards").glob("a.*/x/lengths/c/0")
+    data = bytearray(file.read_bytes())
+    data[0:4] = np.uint32(6).tobytes()
+    file.write_bytes(data)
+    with pytest.raises(DamagedCacheError, match="a row of 6 tokens of at most 5"):
+        open_cache(tmp_path / "cache").encoded("x", np.arange(3))
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=2), st.booleans(), st.booleans())
+def test_places_of_elements_are_those_that_are_kept(lengths: list[int], causal: bool, implied: bool) -> None:
+    packing, found = Packing((0, 1), causal, implied), np.array(lengths)
+    expected = [
+        (row, query, key)
+        for row, length in enumerate(lengths)
+        for query in range(length)
+        for key in range(implied, query + 1 if causal else length)
+    ]
+    places = element_places(found, len(expected), packing, 300)
+    assert len(expected) == packing.counts(found).sum()
+    np.testing.assert_array_equal(np.stack(places, 1), np.array(expected).reshape(-1, 3))
 
 
 def test_packed_rows_survive_the_disk(tmp_path: Path) -> None:
