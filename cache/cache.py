@@ -1,6 +1,7 @@
 """A cache: one directory that mirrors a source, shard for shard and row for row, and the extensions below it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,7 @@ class Cache:
         if world > 1:
             self.require_complete()
         wanted = self.signals if signals is None else tuple(signals)
-        chosen = None if views is None else tuple(view - self.manifest.first_view for view in views)
+        chosen = None if views is None else tuple(views)
         batching = Batching(batch_size, chosen, seed, window, rank, world, drop_last, shuffle)
         for name in wanted:
             schema_of(self.manifest, name)
@@ -230,6 +231,10 @@ class Cache:
 
     def epochs(self, batching: Batching) -> Epochs:
         """Which rows every batch of every epoch holds; nothing is read. Raises CacheError for what cannot be."""
+        first = self.manifest.first_view
+        if first and batching.views is not None:
+            self._check_views(batching.views)
+            batching = replace(batching, views=tuple(view - first for view in batching.views))
         return Epochs(self.row_counts, self.manifest.block, self.manifest.views, batching)
 
     def prefetch(self, signals: Sequence[str], starts: np.ndarray, stops: np.ndarray) -> None:
@@ -242,13 +247,17 @@ class Cache:
 
     def take(self, ids: Sequence[str], signals: Sequence[str] | None = None, *, view: int = 0) -> CacheBatch:
         """Rows of samples by id, in the order asked, under one view. Raises CacheError for an id it does not hold."""
-        first = self.manifest.first_view
-        if not first <= view < first + self.manifest.views:
-            raise CacheError(f"{self.url} holds views {first} to {first + self.manifest.views - 1}, not {view}")
+        self._check_views([view])
         found = self._samples.find(ids)
         if np.any(found < 0):
             raise CacheError(f"{self.url} holds no sample {ids[int(np.argmax(found < 0))]!r}")
-        return self.read(found * self.manifest.views + view - first, signals)
+        return self.read(found * self.manifest.views + view - self.manifest.first_view, signals)
+
+    def _check_views(self, views: Sequence[int]) -> None:
+        first, count = self.manifest.first_view, self.manifest.views
+        for view in views:
+            if not first <= view < first + count:
+                raise CacheError(f"{self.url} holds views {first} to {first + count - 1}, not {view}")
 
     def _without(self, signal: str, shard: int) -> CacheError:
         return CacheError(

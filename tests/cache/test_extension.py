@@ -247,3 +247,19 @@ def test_an_impossible_first_view_is_refused(tmp_path: Path, first: Any) -> None
     path.write_bytes(seal_document({**open_document(path.read_bytes(), ""), "first_view": first}))
     with pytest.raises(CacheError, match="first_view"):
         open_members(tmp_path)
+
+
+def test_views_are_called_by_their_numbers_in_a_cache_without_view_0(tmp_path: Path) -> None:
+    write_part(tmp_path, WHOLE, replace(BASE, first=1))
+    cache = open_cache(tmp_path)
+    assert cache.read(np.arange(4)).views.tolist() == [1, 2, 1, 2]
+    expected = WHOLE.values["logits"]["s1"][0]
+    for view in (1, 2):
+        batch = cache.take(["s1/0"], view=view)
+        np.testing.assert_allclose(batch.signals["logits"][0], expected[view], rtol=1e-3)
+        chosen = list(cache.batches(3, views=[view]))
+        assert {int(number) for batch in chosen for number in batch.views} == {view}
+        assert sum(map(len, chosen)) == 5
+    for wrong in (lambda: cache.take(["s1/0"], view=0), lambda: cache.batches(3, views=[0])):
+        with pytest.raises(CacheError, match="holds views 1 to 2, not 0"):
+            wrong()
