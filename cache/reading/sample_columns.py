@@ -59,7 +59,7 @@ class SampleColumns:
             and np.all(labels == labels[:, :1])
         ):
             raise DamagedCacheError(
-                f"a row index of {samples} samples, the first of them {str(ids[:1, :1])}, does not hold {self._views} "
-                "views of each sample in order; run `cache verify`"
+                f"the row index of a shard of {samples} samples, the first of them {''.join(ids[:1, 0])!r}, does not "
+                f"hold {self._views} views of each sample in order; run `cache verify`"
             )
         return ids[:, 0], labels[:, 0]

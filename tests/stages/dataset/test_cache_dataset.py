@@ -47,7 +47,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         values = {name: rng.random((rows, *schema.shape), np.float32) for name, schema in schemas.items()}
         writer.append({name: cache.codec(name).encode(x) for name, x in values.items()})
         ids, views = np.repeat([f"{shard}-{i}" for i in range(samples)], 3), np.tile(np.arange(3), samples)
-        writer.seal(RowIndex(ids, views.astype(np.uint16), np.arange(rows) % 5, np.zeros((rows, 0))), source={})
+        writer.seal(RowIndex(ids, views.astype(np.uint16), np.arange(rows) // 3 % 5, np.zeros((rows, 0))), source={})
     return root
 
 
