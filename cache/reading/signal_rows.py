@@ -47,7 +47,8 @@ class SignalRows:
         """Encoded rows {part: (n, ...)} in the order asked; row numbers are the caller's to check.
 
         `out` are buffers of at least that size (see tables/buffer.py) to use instead of new ones; the result is views
-        of them. Ragged parts are (elements, ...) and always new. Raises DamagedCacheError for files that are not what was written.
+        of them. Ragged parts are (elements, ...) and always new. Raises DamagedCacheError for files that are not what
+        was written.
         """
         found = {}
         for part in self._parts:

@@ -12,6 +12,7 @@ from w1 import row_index
 
 from teachercache.cache import Cache, Manifest, SignalSchema, create_cache, open_cache
 from teachercache.cache.codecs import LENGTHS, Packing
+from teachercache.cache.tables.buffer import buffer
 from teachercache.cache.tables.runs import ranges
 
 Encoded = dict[str, dict[str, np.ndarray]]  # by signal and part
@@ -41,7 +42,7 @@ class Workload:
         out: Encoded = {}
         for name, schema in self.cache.manifest.signals.items():
             dense = [part for part in schema.parts() if not part.ragged]
-            out[name] = {part.name: np.empty((self.batch, *part.shape), part.dtype) for part in dense}
+            out[name] = {part.name: buffer(self.batch, part.shape, part.dtype) for part in dense}
         cache = self.cache
         return lambda rows: _flat({name: cache.encoded(name, rows, buffers) for name, buffers in out.items()})
 
