@@ -402,6 +402,40 @@ def test_a_class_that_only_the_teacher_excludes_gives_no_nan(dtype: torch.dtype)
     assert reverse_kl(draw(2, 5, seed=1, dtype=dtype), teacher).isinf().all()  # as the divergence is
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [forward_kl, reverse_kl, jensen, skewed_kl, skewed_reverse_kl, total_variation]
+    + [partial(taid, t=t) for t in (0.0, 0.5, 1.0)],
+)
+def test_a_class_that_both_exclude_gives_no_nan(loss: Function) -> None:
+    """Such as the ids that fill up a vocabulary."""
+    excluded = torch.tensor([False, False, True, False, True])
+    teacher = draw(2, 5).masked_fill(excluded, float("-inf"))
+    student = draw(2, 5, seed=1).requires_grad_()
+    found = loss(student.masked_fill(excluded, float("-inf")), teacher)
+    (gradient,) = torch.autograd.grad(found.sum(), student)
+    assert found.isfinite().all() and gradient.isfinite().all()
+    torch.testing.assert_close(found, loss(student[:, ~excluded], teacher[:, ~excluded]))
+
+
+LENGTHLESS = {name: law for name, law in LAWS.items() if law.scale} | {
+    name: LAWS[name] for name in ("rkd_distance", "rkd_angle", "rkd", "sp", "pkt", "nst", "attention_transfer")
+}
+
+
+@pytest.mark.parametrize("law", LENGTHLESS.values(), ids=LENGTHLESS)
+def test_what_does_not_depend_on_length_is_right_where_squares_overflow(law: Law) -> None:
+    student, teacher = (law.draw(4, seed) for seed in (1, 0))
+    plain = law.loss(student, teacher)
+    for size in (1e25, 1e36, 1e-25):
+        output = (size * student).requires_grad_()
+        found = law.loss(output, size * teacher)
+        (gradient,) = torch.autograd.grad(found.sum(), output)
+        assert gradient.isfinite().all()
+        if law is not LAWS["lskd T=2"] or size > 1:  # its 1e-7 is beside a standard deviation
+            torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-5)
+
+
 def test_embeddings_are_lowest_in_contrast_where_the_own_target_is_nearest() -> None:
     target = torch.eye(5, 7)
     for name in ("info_nce", "crd", "clip_contrastive", "siglip"):

@@ -4,7 +4,7 @@ All take logits (B, C), or (B, T, V) with a mask (B, T) that is True for tokens 
 (see masking). All are multiplied by T^2, and are 0 where student and teacher agree.
 """
 
-from math import log, log1p
+from math import inf, log, log1p
 
 import torch
 from torch import Tensor
@@ -113,8 +113,11 @@ def _logs(output: Tensor, target: Tensor, temperature: float, mask: Tensor | Non
 
 
 def _mixed(first: Tensor, second: Tensor, share: float) -> Tensor:
-    """log(share * e^first + (1 - share) * e^second), without leaving the logs."""
-    return torch.logaddexp(first + log(share), second + log1p(-share))
+    """log(share * e^first + (1 - share) * e^second), without leaving the logs. -inf where both are, without a gradient:
+    that of logaddexp would be NaN."""
+    excluded = (first == -inf) & (second == -inf)
+    first, second = first.masked_fill(excluded, 0.0), second.masked_fill(excluded, 0.0)
+    return torch.logaddexp(first + log(share), second + log1p(-share)).masked_fill(excluded, -inf)
 
 
 def _check_alpha(alpha: float, name: str) -> None:

@@ -22,8 +22,13 @@ def taid(output: Tensor, target: Tensor, *, t: float, mask: Tensor | None = None
     student, teacher = equal_pair(output, target, "taid")
     check_mask(mask, tuple(student.shape[:-1]), "taid")
     student, teacher = blank(student, mask), blank(teacher, mask)
-    mixed = ((1 - t) * student.detach() + t * teacher).log_softmax(dim=-1)
+    mixed = _mixed(student.detach(), teacher, t).log_softmax(dim=-1)
     return token_mean(relative_entropy(mixed, student.log_softmax(dim=-1)), mask, average)
+
+
+def _mixed(student: Tensor, teacher: Tensor, t: float) -> Tensor:
+    """The ends as they are: 0 times a logit of -inf would be NaN."""
+    return student if t == 0 else teacher if t == 1 else (1 - t) * student + t * teacher
 
 
 @dataclass(frozen=True, slots=True)
