@@ -58,11 +58,18 @@ def slabs_of(root: Path, counts: Sequence[int]) -> list[Slab]:
 
 
 def by_zarr(root: Path, schema: ArraySchema, slab: np.ndarray, row: np.ndarray) -> dict[str, np.ndarray]:
-    """The same rows through zarr-python, one after another."""
-    arrays = [
+    """The same rows through zarr-python."""
+    read = [
         {part.name: zarr.open_array(f"{root}/{n}/{schema.name}/{part.name}", mode="r")[:] for part in schema.parts()}
         for n in range(int(slab.max()) + 1)
     ]
+    return rows_of(schema, read, slab, row)
+
+
+def rows_of(
+    schema: ArraySchema, arrays: Sequence[dict[str, np.ndarray]], slab: np.ndarray, row: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Rows of whole arrays (by slab and part), one after another."""
     found: dict[str, list[np.ndarray]] = {part.name: [] for part in schema.parts()}
     for number, local in zip(slab.tolist(), row.tolist(), strict=True):
         here = arrays[number]

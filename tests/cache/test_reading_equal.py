@@ -50,7 +50,7 @@ def schemas(draw: st.DrawFn) -> ArraySchema:
     return ArraySchema(parts, (6, 6), Packing(*axes), compression)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     schemas(), st.lists(st.integers(0, 40), min_size=1, max_size=4).filter(any), st.integers(1, 17), st.integers(0, 999)
 )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from signal_arrays import ArraySchema, by_zarr, random_rows, slabs_of, write_slabs
+from signal_arrays import ArraySchema, random_rows, rows_of, slabs_of, write_slabs
 from test_reading_equal import TEXT, VECTOR, assert_equal
 
 from teachercache.cache import DamagedCacheError
@@ -42,31 +42,30 @@ def maps_of(root: Path) -> int:
 
 @linux
 def test_no_descriptor_is_held_for_a_shard(tmp_path: Path) -> None:
-    counts = [4] * 600
-    reader, _ = write_slabs(tmp_path, VECTOR, 4, counts, 0)
+    counts = [4] * 200
+    reader, written = write_slabs(tmp_path, VECTOR, 4, counts, 0)
     slab, row = random_rows(np.random.default_rng(0), counts, 2000)
     before = len(os.listdir("/proc/self/fd"))
     with descriptors(before + 20):
         found = reader.read(slab, row)
     assert len(os.listdir("/proc/self/fd")) == before
     assert maps_of(tmp_path) == len(np.unique(slab)) * 2
-    assert_equal(found, by_zarr(tmp_path, VECTOR, slab, row))
+    assert_equal(found, rows_of(VECTOR, written, slab, row))
 
 
 @linux
 def test_maps_stay_within_their_budget_and_go_with_their_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = [6] * 40
-    readers = {}
+    counts, readers = [6] * 40, []
     for name, schema in {"dense": VECTOR, "ragged": TEXT}.items():
-        readers[name] = (schema, write_slabs(tmp_path / name, schema, 4, counts, 0)[0])
+        readers.append((schema, *write_slabs(tmp_path / name, schema, 4, counts, 0)))
     monkeypatch.setattr(map_budget(), "most", 25)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        for name, (schema, reader) in readers.items():
+        for schema, reader, written in readers:
             slab, row = random_rows(rng, counts, 30)
-            assert_equal(reader.read(slab, row), by_zarr(tmp_path / name, schema, slab, row))
+            assert_equal(reader.read(slab, row), rows_of(schema, written, slab, row))
             assert maps_of(tmp_path) <= 25
     readers.clear()
     del reader
@@ -76,10 +75,10 @@ def test_maps_stay_within_their_budget_and_go_with_their_reader(
 
 def test_threads_in_the_middle_of_a_batch_survive_a_new_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = [50] * 30
-    reader, _ = write_slabs(tmp_path, VECTOR, 16, counts, 0)
+    reader, written = write_slabs(tmp_path, VECTOR, 16, counts, 0)
     monkeypatch.setattr(map_budget(), "most", 16)  # every other batch starts a new table
     slab, row = random_rows(np.random.default_rng(0), counts, 64)
-    expected, wrong = by_zarr(tmp_path, VECTOR, slab, row), []
+    expected, wrong = rows_of(VECTOR, written, slab, row), []
 
     def read(number: int) -> None:
         rng = np.random.default_rng(number)
