@@ -311,3 +311,18 @@ def test_hashed_numbers_are_uniform_and_hang_together_in_nothing() -> None:
     np.testing.assert_allclose(np.histogram(random, 20, (0, 1))[0], 800, rtol=0.16)
     assert np.all(np.abs(np.corrcoef(random.T) - np.eye(4)) < 0.06)
     assert len(np.unique(row_keys(values[:1], 0))) == 1 and row_keys(values[:1], 0) != row_keys(values[:1], 1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("name", ["pps", "sampling"])
+def test_a_gpu_draws_what_the_host_draws(name: str) -> None:
+    codec = build_codec(name, {"draws": 20} if name == "sampling" else {"k": 6})
+    values = torch.from_numpy(logits(12, 500, 1000, 3.0))
+    here, there = codec.encode(values), codec.encode(values.cuda())
+    same = (here["ids"].long() == there["ids"].cpu().long()).all(dim=1)
+    assert int(same.sum()) >= 495  # where a sum rounds otherwise, the edge between two classes may move
+    ours, theirs = codec.decode(here, (1000,)), codec.decode(there, (1000,))
+    for temperature, weights in theirs.weights.items():
+        assert weights.is_cuda
+        torch.testing.assert_close(weights.cpu()[same], ours.weights[temperature][same], rtol=0.2, atol=1e-5)
