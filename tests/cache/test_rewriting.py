@@ -1,13 +1,27 @@
 """slice, recode and merge: the values that were there, or an error that names what does not fit."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from teachercache.cache import Cache, CacheError, DamagedCacheError, StaleCacheError, create_cache, open_cache
+from teachercache.cache import (
+    Cache,
+    CacheError,
+    DamagedCacheError,
+    Manifest,
+    RowIndex,
+    SignalSchema,
+    StaleCacheError,
+    create_cache,
+    open_cache,
+)
+from teachercache.cache.keeping.rubbish import find_rubbish
 from teachercache.cache.keeping.verify import verify_cache
 from teachercache.cache.rewriting.average import average_plan, mean_logits
 from teachercache.cache.rewriting.recode import NewCodec, recode_plan
@@ -104,6 +118,20 @@ def test_the_same_rewrite_again_makes_only_what_is_missing(
     assert (tmp_path / "new/receipts/s0.json").stat().st_mtime_ns == stamp
     with pytest.raises(StaleCacheError):
         rewrite(out, recode_plan(cache, {"logits": NewCodec("f32")}))
+
+
+def test_work_that_is_stopped_leaves_nothing_half_done(make: Callable[..., Cache], tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        assert (done, total) in ((18, 58), (58, 58))
+        if done > 18:
+            raise KeyboardInterrupt
+
+    cache, out = make("a"), str(tmp_path / "new")
+    with pytest.raises(KeyboardInterrupt):
+        rewrite(out, slice_plan(cache), stop)
+    new = open_cache(out)
+    assert new.shards == ("s0", "s1") and find_rubbish(new.members) == [] and verify_cache(new) == []
+    assert rewrite(out, slice_plan(cache)).made == ("s2",)
 
 
 def test_damage_is_not_given_a_new_receipt(make: Callable[..., Cache], tmp_path: Path) -> None:
@@ -204,3 +232,32 @@ def test_an_average_is_a_cache_of_its_logits(make: Callable[..., Cache], tmp_pat
         average_plan([a, b], "top", [1.0, 1.0])
     with pytest.raises(CacheError, match="logits can be averaged"):
         average_plan([a, b], "attention.1", [1.0, 1.0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_any_slice_is_the_part_of_its_cache(data: st.DataObject) -> None:
+    samples = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=4))
+    views, names = data.draw(st.integers(1, 4)), tuple(f"s{i}" for i in range(len(samples)))
+    chosen = data.draw(st.sets(st.sampled_from(names), min_size=1))
+    first = data.draw(st.integers(0, views - 1))
+    last = data.draw(st.integers(first, views - 1))
+    with tempfile.TemporaryDirectory() as root:
+        schema = SignalSchema("logits", "f32", {}, (2,))
+        cache = create_cache(f"{root}/a", Manifest({}, {"logits": schema}, names, views, 4))
+        rows = []
+        for shard, count in zip(names, samples, strict=True):
+            values = np.random.default_rng(count).normal(size=(count * views, 2)).astype(np.float32)
+            ids = np.repeat(np.array([f"{shard}-{i}" for i in range(count)], np.str_), views)
+            writer = cache.writer(shard)
+            writer.append({"logits": {"values": values}})
+            numbers = np.tile(np.arange(views, dtype=np.uint16), count)
+            writer.seal(RowIndex(ids, numbers, np.zeros(len(ids), np.int64), np.zeros((len(ids), 0))))
+            kept = (numbers >= first) & (numbers <= last) & (shard in chosen)
+            rows += [
+                (str(i), int(v), *x) for i, v, x in zip(ids[kept], numbers[kept], values[kept].tolist(), strict=True)
+            ]
+        part = rewrite(f"{root}/b", slice_plan(open_cache(f"{root}/a"), None, sorted(chosen), (first, last))).cache
+        batch = part.read(np.arange(part.rows))
+        found = zip(batch.ids.tolist(), batch.views.tolist(), *batch.signals["logits"].T.tolist(), strict=True)
+        assert list(found) == rows and verify_cache(part) == []

@@ -7,6 +7,7 @@ import typer
 
 from ....cache import open_cache
 from ...console import console
+from ...errors import ConfigError
 from ...inspection_table import size_text
 from ...rewriting import interruptible_bar, say_missing
 from .location import CachePath, DryRun, cache_address
@@ -14,7 +15,7 @@ from .location import CachePath, DryRun, cache_address
 
 def export(
     path: CachePath,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="folder to write to")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="local folder to write to")],
     to: Annotated[str, typer.Option(help="parquet, npy, or hf (datasets.load_from_disk reads it)")],
     signals: Annotated[str | None, typer.Option(help="only these signals, such as logits,embedding")] = None,
     encoded: Annotated[
@@ -28,6 +29,8 @@ def export(
     """
     from ....cache.export.export import check_export, export_cache
 
+    if "://" in out:
+        raise ConfigError(f"{out}: an export goes to a local folder; copy it to the store afterwards")
     cache = open_cache(cache_address(path))
     chosen = None if signals is None else [name.strip() for name in signals.split(",")]
     names = check_export(cache, to, chosen)
@@ -37,7 +40,7 @@ def export(
         console.print(f"would write {out}: {about} ({size} in the cache)", soft_wrap=True)
         return
     with interruptible_bar("export", "rows") as progress:
-        done = export_cache(cache, out, to, chosen, not encoded, progress)
+        done = export_cache(cache, Path(out), to, chosen, not encoded, progress)
     stood = f", {len(done.standing)} stood already" if done.standing else ""
     console.print(f"[green]export[/green] {out}: {len(done.made)} shards as {to}{stood}", soft_wrap=True)
     say_missing(done.missing)
