@@ -89,8 +89,26 @@ def read_manifest(store: Store) -> Manifest:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CacheError(f"{path} cannot be read by this version ({error!r})") from error
-    if not (isinstance(views, int) and 0 < views < 1 << 16 and isinstance(block, int) and 0 < block < 1 << 24):
-        raise CacheError(f"{path}: views {views!r} or block {block!r} is impossible")
-    if not (isinstance(manifest.first_view, int) and 0 <= manifest.first_view < (1 << 16) - views):
-        raise CacheError(f"{path}: first_view {manifest.first_view!r} is impossible")
+    _check_numbers(manifest, path)
+    _check_words(manifest, len(schemas), path)
     return manifest
+
+
+def _check_numbers(manifest: Manifest, path: str) -> None:
+    views, block, first = manifest.views, manifest.block, manifest.first_view
+    if not (_is_count(views, 1, 1 << 16) and _is_count(block, 1, 1 << 24)):
+        raise CacheError(f"{path}: views {views!r} or block {block!r} is impossible")
+    if not _is_count(first, 0, (1 << 16) - views):
+        raise CacheError(f"{path}: first_view {first!r} is impossible")
+
+
+def _check_words(manifest: Manifest, signals: int, path: str) -> None:
+    for what, names in (("parameters", manifest.parameters), ("classes", manifest.classes)):
+        if not all(isinstance(name, str) for name in names):
+            raise CacheError(f"{path}: {what} {names!r} are no names")
+    if len(set(manifest.shards)) < len(manifest.shards) or len(manifest.signals) < signals:
+        raise CacheError(f"{path}: a shard or a signal is named twice")
+
+
+def _is_count(number: Any, least: int, end: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and least <= number < end

@@ -13,6 +13,8 @@ from ..storage.store import Store
 from .document import open_document, seal_document
 from .schema import check_name
 
+_MOST = 1 << 48  # rows of a shard, bytes of a file: more is meant to hurt
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -81,10 +83,23 @@ def _check(receipt: Receipt, shard: str) -> None:
     if len(parts) != 2 or parts[0] != "shards" or not parts[1].startswith(f"{shard}."):
         raise ValueError(f"folder {receipt.folder!r} is not one of this shard's")
     check_name(parts[1], "folder")
-    if not isinstance(receipt.rows, int) or receipt.rows < 0:
-        raise ValueError(f"{receipt.rows!r} rows")
+    _check_count(receipt.rows, "rows")
     for name, record in receipt.files.items():
-        if ".." in name.split("/") or not name.startswith(("shards/", "rows/")) or "\\" in name:
+        if ".." in name.split("/") or not name.startswith(("shards/", "rows/")) or "\\" in name or "\0" in name:
             raise ValueError(f"file {name!r} lies outside the shard")
-        if not isinstance(record["bytes"], int) or record["bytes"] < 0:
-            raise ValueError(f"file {name!r} has {record['bytes']!r} bytes")
+        _check_count(record["bytes"], f"bytes of file {name!r}")
+    for name in ("source", "error", "cost", "versions"):
+        if not isinstance(getattr(receipt, name), Mapping):
+            raise ValueError(f"its {name} are {getattr(receipt, name)!r}")
+    _check_word(receipt.manifest)
+    _check_word(receipt.source.get("xxh3", ""))
+
+
+def _check_count(number: Any, what: str) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= _MOST:
+        raise ValueError(f"{number!r} {what}")
+
+
+def _check_word(text: Any) -> None:
+    if not isinstance(text, str) or not text.isascii():
+        raise ValueError(f"{text!r} is no hash")

@@ -18,7 +18,7 @@ from .member import Member
 @dataclass(frozen=True)
 class SignalPlaces:
     """Where rows of one signal are: `slabs`, and by (shard, band) the number of the slab, -1 where no member has it.
-    `firsts` and `widths` (slabs,) are each slab's first view and its views of a sample."""
+    `firsts` and `widths` (slabs + 1,) are each slab's first view and its views of a sample."""
 
     slabs: Sequence[Slab]
     table: np.ndarray
@@ -118,7 +118,8 @@ class Layout:
                 firsts.append(np.full(len(found), member.rectangle.first, np.int64))
                 widths.append(np.full(len(found), member.rectangle.count, np.int64))
         bands = np.repeat(np.arange(len(self._edges) - 1), np.diff(self._edges))
-        return SignalPlaces(slabs, table, bands, np.concatenate(firsts), np.concatenate(widths))
+        # number -1, of rows that no member has, finds the last entry: one more than there are slabs
+        return SignalPlaces(slabs, table, bands, np.concatenate([*firsts, [0]]), np.concatenate([*widths, [1]]))
 
     def _holds(self, member: Member, band: int) -> bool:
         return member.rectangle.first <= self._edges[band] < member.rectangle.end
