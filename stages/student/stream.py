@@ -15,6 +15,7 @@ from ..cache_identity import PIXELS
 from ..errors import StageError
 from .batch import Batch, Target
 from .join import Join
+from .pinned import as_tensors, pinned_parts
 from .plan import StepPlan
 from .spec import TrainSpec
 
@@ -43,7 +44,8 @@ class HostBatch:
 
 @dataclass(frozen=True, slots=True)
 class HostBatches(Dataset[HostBatch]):
-    """Item t is batch t; a pure function of t, so any worker may make it. Nothing was read before item `first`."""
+    """Item t is batch t; a pure function of t, so any worker may make it. Nothing was read before item `first`. With
+    `pinned` signals are gathered straight into pinned memory, which a worker process cannot do."""
 
     cache: Cache
     join: Join
@@ -52,6 +54,7 @@ class HostBatches(Dataset[HostBatch]):
     shuffled: bool
     hide_labels: bool
     first: int = 0
+    pinned: bool = False
 
     def __getitem__(self, step: int) -> HostBatch:
         self._prefetch(step)
@@ -77,8 +80,13 @@ class HostBatches(Dataset[HostBatch]):
             self.cache.prefetch([*self.signals, *pixels], starts, stops)
 
     def _read(self, rows: np.ndarray) -> Parts:
-        read = {name: self.cache.encoded(name, rows) for name in self.signals}
-        return {name: {part: torch.from_numpy(x) for part, x in parts.items()} for name, parts in read.items()}
+        return {name: self._encoded(name, rows) for name in self.signals}
+
+    def _encoded(self, name: str, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        if not self.pinned:
+            return {part: torch.from_numpy(x) for part, x in self.cache.encoded(name, rows).items()}
+        there = pinned_parts(self.cache.manifest.signals[name], len(rows))
+        return as_tensors(self.cache.encoded(name, rows, {part: x.numpy() for part, x in there.items()}), there)
 
 
 class Stream:
@@ -114,9 +122,9 @@ class Stream:
 
     def _prepared(self, start: int, stop: int) -> Iterator[HostBatch]:
         workers, host = self._train.workers, replace(self._host, first=start)
-        if workers == 0:
-            return _ahead(host, start, stop)
         pin = self._device.type == "cuda"
+        if workers == 0:
+            return _ahead(replace(host, pinned=pin), start, stop)
         loader = DataLoader(
             host, None, sampler=range(start, stop), num_workers=workers, collate_fn=_same, pin_memory=pin
         )
