@@ -2,7 +2,7 @@
 
 from .batch import CacheBatch
 from .cache import Cache
-from .codecs import HeadLogits, SampledTargets, SparseLogits
+from .codecs import HeadLogits, Ragged, SampledTargets, SparseLogits
 from .errors import CacheError, CacheWriteError, DamagedCacheError, SmallerCacheError, StaleCacheError
 from .format.manifest import Manifest
 from .format.row_index import RowIndex
@@ -18,6 +18,7 @@ __all__ = [
     "DamagedCacheError",
     "HeadLogits",
     "Manifest",
+    "Ragged",
     "Rectangle",
     "RowIndex",
     "SampledTargets",

@@ -81,6 +81,12 @@ def build_pca(dimensions: int | None = None, keep: str = "f16", mean: Any = None
         raise CacheError("codec pca needs dimensions, the numbers that are kept of each vector, such as dimensions: 64")
     if keep not in ("f16", "int8"):
         raise CacheError(f"codec pca keeps its coefficients as f16 or int8, not {keep!r}")
-    if basis is not None and (basis.ndim != 2 or basis.shape[1] != dimensions or mean.shape != basis.shape[:1]):
-        raise CacheError(f"codec pca: a basis {basis.shape} does not give {dimensions} dimensions")
+    if mean is not None or basis is not None:
+        _check_constants(dimensions, getattr(mean, "shape", None), getattr(basis, "shape", None))
     return PCA(dimensions, "f16" if keep == "f16" else "int8", mean, basis)
+
+
+def _check_constants(dimensions: int, mean: Any, basis: Any) -> None:
+    """Raise CacheError unless these are the shapes of a mean and a basis; None is the shape of what is no array."""
+    if mean is None or basis is None or len(basis) != 2 or basis[1] != dimensions or mean != basis[:1]:
+        raise CacheError(f"codec pca: a mean {mean} and a basis {basis} do not give {dimensions} dimensions")

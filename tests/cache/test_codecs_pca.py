@@ -131,8 +131,10 @@ def test_a_cache_keeps_mean_and_basis_once_and_decodes_with_them(tmp_path: Path)
         ({}, "needs dimensions"),
         ({"dimensions": 0}, "needs dimensions"),
         ({"dimensions": 2, "keep": "f32"}, "not 'f32'"),
-        ({"dimensions": 2, "mean": np.zeros(4), "basis": np.zeros((4, 3))}, "does not give 2"),
-        ({"dimensions": 2, "mean": np.zeros(3), "basis": np.zeros((4, 2))}, "does not give 2"),
+        ({"dimensions": 2, "mean": np.zeros(4), "basis": np.zeros((4, 3))}, "do not give 2"),
+        ({"dimensions": 2, "basis": np.zeros((4, 2))}, "do not give 2"),
+        ({"dimensions": 2, "mean": [1, 2], "basis": [[1], [2]]}, "do not give 2"),
+        ({"dimensions": 2, "mean": np.zeros(3), "basis": np.zeros((4, 2))}, "do not give 2"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(parameters: dict[str, object], message: str) -> None:
