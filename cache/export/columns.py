@@ -16,6 +16,8 @@ from ..format.schema import SignalSchema
 from ..keeping.ranges import piece_rows
 from ..rewriting.origin import encoded_rows, shard_rows
 
+_PIECE_BYTES = 1 << 26  # of a signal, decoded at once: a row group of Parquet
+
 
 @dataclass(frozen=True, slots=True)
 class Elements:
@@ -40,7 +42,7 @@ Column = np.ndarray | Elements | RaggedColumn
 def shard_columns(cache: Cache, shard: str, signals: Sequence[str], decoded: bool) -> Iterator[dict[str, Column]]:
     """The columns of a finished shard, some rows at a time; one empty piece when it has no row."""
     rows, index = shard_rows(cache, shard), cache.reader(shard).index
-    step = min([1 << 13, *(piece_rows(cache.manifest.signals[name]) for name in signals)])
+    step = min([1 << 13, *(piece_rows(cache.manifest.signals[name], _PIECE_BYTES) for name in signals)])
     for start in range(0, max(1, rows), step):
         piece = np.arange(start, min(start + step, rows))
         columns: dict[str, Column] = {

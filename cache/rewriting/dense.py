@@ -13,6 +13,8 @@ from ..format.schema import SignalSchema
 from ..keeping.ranges import piece_rows
 from .origin import encoded_rows, shard_rows
 
+_PIECE_BYTES = 1 << 24  # decoded at once
+
 
 def dense_rows(cache: Cache, signal: str, shard: str, rows: np.ndarray) -> Any:
     """Decoded rows of a finished shard, by their numbers in it: an array (n, ...) or Ragged.
@@ -34,7 +36,7 @@ def dense_rows(cache: Cache, signal: str, shard: str, rows: np.ndarray) -> Any:
 def all_vectors(cache: Cache, signal: str) -> Iterator[np.ndarray]:
     """Every vector of a signal, of rows of different lengths the real tokens': (n, ..., width), piece by piece."""
     schema = cache.manifest.signals[signal]
-    step = piece_rows(schema)
+    step = piece_rows(schema, _PIECE_BYTES)
     for shard in cache.shards:
         rows = shard_rows(cache, shard)
         for start in range(0, rows, step):

@@ -20,6 +20,7 @@ from ..keeping.verify import verify_bytes
 from ..opening import create_cache
 from .origin import Origin, member_receipts, shard_rows
 
+_PIECE_BYTES = 1 << 24  # of a signal, decoded at once
 Progress = Callable[[int, int], None]  # rows done, rows to do; what it raises stops the work
 
 
@@ -75,7 +76,7 @@ def _write_shard(cache: Cache, plan: Rewrite, shard: str) -> Iterator[int]:
     """Write one shard; yields the rows of each piece when they are written."""
     _prove(plan.parents, shard)
     index, rows = plan.index(shard), plan.rows(shard)
-    step = min(piece_rows(schema) for schema in plan.manifest.signals.values())
+    step = min(piece_rows(schema, _PIECE_BYTES) for schema in plan.manifest.signals.values())
     errors: dict[str, dict[str, float]] = {}
     writer = cache.writer(shard)
     try:
