@@ -313,6 +313,23 @@ def test_hashed_numbers_are_uniform_and_hang_together_in_nothing() -> None:
     assert len(np.unique(row_keys(values[:1], 0))) == 1 and row_keys(values[:1], 0) != row_keys(values[:1], 1)
 
 
+def test_what_was_drawn_once_is_drawn_for_ever() -> None:
+    """Caches that are finished by a later version, and shards that are made again, must be drawn alike."""
+    values = ((np.arange(3)[:, None] * 53 + np.arange(60) * 37) % 101 - 50).astype(np.float32) / 8
+    pps = build_codec("pps", {"k": 6}).encode(values)
+    assert pps["ids"].tolist() == [[30, 19, 49, 8, 27, 35], [4, 34, 53, 42, 31, 6], [8, 38, 27, 16, 35, 32]]
+    assert pps["values"].tolist() == [[0, 2, 2, 2, 4, 7], [0, 240, 2, 3, 5, 11], [0, 220, 2, 3, 5, 9]]
+    assert pps["grid"].tolist() == [[0, 0]] * 3
+    np.testing.assert_allclose(pps["threshold"], [-1.8423924, -1.8237619, -1.8218756], rtol=1e-6)
+    sampling = build_codec("sampling", {"draws": 8}).encode(values)
+    assert sampling["ids"][0].tolist() == [30, 2, 16, 19, 38, 30, 30, 30, 30]
+    assert sampling["counts"].tolist() == [
+        [1, 1, 1, 2, 3, 0, 0, 0, 0],
+        [1, 2, 1, 1, 2, 1, 0, 0, 0],
+        [1, 1, 4, 1, 1, 0, 0, 0, 0],
+    ]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("name", ["pps", "sampling"])

@@ -42,7 +42,7 @@ class RandomSampling:
         """Values (n, C) -> the parts. `key` names one of many independent draws; a cache holds draw 0."""
         xp = array_namespace(values)
         values = xp.astype(values, xp.float32)
-        return encode_in_pieces(values, lambda rows: self._encode(xp, rows, key))
+        return encode_in_pieces(values, lambda rows: self._encode(xp, rows, key), 2 * self.draws)
 
     def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> SampledTargets:
         xp = array_namespace(parts["counts"])
@@ -84,13 +84,22 @@ def _draw(xp: Any, probability: Array, random: Array) -> Array:
 
 def _count(xp: Any, drawn: Array, first: Array, others: int) -> tuple[Array, Array]:
     """Ids and counts (n, 1 + others) int64: `first` (n, 1), then the other classes among `drawn` (n, N), ascending."""
-    same = xp.astype(drawn[:, :, None] == drawn[:, None, :], xp.int64)
-    counts = xp.sum(same, axis=-1)
-    again = xp.concat([xp.zeros_like(drawn[:, :1]), xp.astype(drawn[:, 1:] == drawn[:, :-1], xp.int64)], axis=-1)
-    left_out = xp.astype((again == 1) | (drawn == first), xp.int64)
-    order = xp.argsort(left_out, axis=-1, stable=True)[:, :others]
-    empty = xp.take_along_axis(left_out, order, axis=-1) == 1
-    ids = xp.where(empty, first, xp.take_along_axis(drawn, order, axis=-1))
+    classes, counts = _runs(xp, drawn)
+    spare = xp.astype((counts == 0) | (classes == first), xp.int64)
+    order = xp.argsort(spare, axis=-1, stable=True)[:, :others]
+    empty = xp.take_along_axis(spare, order, axis=-1) == 1
+    ids = xp.where(empty, first, xp.take_along_axis(classes, order, axis=-1))
     kept = xp.where(empty, xp.zeros_like(order), xp.take_along_axis(counts, order, axis=-1))
     top = xp.sum(xp.astype(drawn == first, xp.int64), axis=-1, keepdims=True)
     return xp.concat([first, ids], axis=-1), xp.concat([top, kept], axis=-1)
+
+
+def _runs(xp: Any, drawn: Array) -> tuple[Array, Array]:
+    """The different classes of ascending rows (n, N), and how often each is there; unused entries have count 0."""
+    new = xp.concat([xp.ones_like(drawn[:, :1]), xp.astype(drawn[:, 1:] != drawn[:, :-1], xp.int64)], axis=-1)
+    places = xp.argsort(1 - new, axis=-1, stable=True)
+    end = xp.full_like(places, drawn.shape[-1])
+    entry = xp.arange(drawn.shape[-1], dtype=xp.int64, device=device(drawn))
+    starts = xp.where(entry < xp.sum(new, axis=-1, keepdims=True), places, end)
+    counts = xp.concat([starts[:, 1:], end[:, :1]], axis=-1) - starts
+    return xp.take_along_axis(drawn, xp.clip(starts, None, drawn.shape[-1] - 1), axis=-1), counts
