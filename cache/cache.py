@@ -18,6 +18,7 @@ from .grid.layout import Layout, SignalPlaces
 from .grid.member import Member
 from .reading.epochs import Batching, EpochBatches, Epochs
 from .reading.lookup import SampleLookup
+from .reading.row_places import RowPlaces
 from .reading.sample_columns import SampleColumns
 from .reading.shard_reader import ShardReader, schema_of
 from .reading.signal_rows import SignalRows
@@ -95,13 +96,13 @@ class Cache:
         return self._layout.samples * self.manifest.views
 
     @cached_property
-    def _starts(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.row_counts)]).astype(np.int64)
+    def _places(self) -> RowPlaces:
+        return RowPlaces(self.row_counts)
 
     @property
     def rows(self) -> int:
         """Rows of all finished shards."""
-        return int(self._starts[-1])
+        return self._places.rows
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -153,11 +154,10 @@ class Cache:
 
     def locate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers of the whole cache (n,) -> (number of the shard, row in the shard), each (n,) int64."""
-        starts = self._starts
-        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < starts[-1]:
-            raise CacheError(f"{self.url} has rows 0 to {starts[-1] - 1}; {rows.min()} to {rows.max()} were asked for")
-        shard = np.searchsorted(starts, rows, side="right") - 1
-        return shard, rows - starts[shard]
+        try:
+            return self._places.find(rows)
+        except IndexError as error:
+            raise CacheError(f"{self.url} has {error}") from None
 
     def encoded(
         self, signal: str, rows: np.ndarray, out: Mapping[str, np.ndarray] | None = None
