@@ -1,6 +1,7 @@
 """Extensions: a joined cache is finished when all its members are, and members that do not fit are never joined."""
 
 import pickle
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from grid_members import SCHEMAS, make_whole, write_part, write_shard
 
 from teachercache.cache import (
     CacheError,
@@ -21,8 +25,6 @@ from teachercache.cache.format.document import open_document, seal_document
 from teachercache.cache.grid.extension import extension_names, publish_extension
 from teachercache.cache.opening import open_members
 from teachercache.cache.storage.folder import FolderStore
-
-from .grid_members import SCHEMAS, make_whole, write_part, write_shard
 
 WHOLE = make_whole([3, 2], 3, ["logits", "embedding"])
 BASE = Rectangle(("s0", "s1"), 0, 2, ("logits",))

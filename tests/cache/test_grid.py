@@ -1,5 +1,6 @@
 """What a cache lacks is found exactly once, and however a grid is cut into members, its rows are those of one cache."""
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+sys.path.insert(0, str(Path(__file__).parent))
+from grid_members import SCHEMAS, Whole, make_whole, write_part
+
 from teachercache.cache import Rectangle, open_cache
 from teachercache.cache.grid.missing import missing_rectangles
-
-from .grid_members import SCHEMAS, Whole, make_whole, write_part
 
 SHARDS, SIGNALS = ("s0", "s1", "s2", "s3"), ("a", "b", "c")
 

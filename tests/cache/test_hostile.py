@@ -4,6 +4,7 @@ claim is ever allocated."""
 import copy
 import resource
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+sys.path.insert(0, str(Path(__file__).parent))
+from grid_members import make_whole, write_part
+
 from teachercache.cache import CacheError, Rectangle, open_cache
 from teachercache.cache.format.document import open_document, seal_document
 from teachercache.cache.opening import note_receipts
-
-from .grid_members import make_whole, write_part
 
 WHOLE = make_whole([3, 2], 2, ["logits", "top", "embedding"])
 BASE = Rectangle(("s0", "s1"), 0, 2, ("logits", "top"))

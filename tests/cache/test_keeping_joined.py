@@ -1,9 +1,13 @@
 """A cache with extensions is kept like any other: each verb reaches every member."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from grid_members import make_whole, write_part
 
 from teachercache.cache import Cache, CacheError, Rectangle, open_cache
 from teachercache.cache.export.export import export_cache
@@ -15,8 +19,6 @@ from teachercache.cache.rewriting.recode import NewCodec, recode_plan
 from teachercache.cache.rewriting.rewrite import rewrite
 from teachercache.cache.rewriting.shard_union import plan_union
 from teachercache.cache.rewriting.slice import slice_plan
-
-from .grid_members import make_whole, write_part
 
 SHARDS = ("s0", "s1", "s2")
 
