@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .address import scheme_of
+from .errors import RemoteError
 
 OBJECT_SCHEMES = ("s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss")
 
@@ -74,6 +75,9 @@ def client_of(address: str) -> Client:
 
 
 def _new_client(address: str) -> Client:
+    rest = address.partition("://")[2]
+    if not rest.strip("/") or (rest.startswith("/") and scheme_of(address) in OBJECT_SCHEMES):
+        raise RemoteError(f"{address!r} names no bucket; write an address such as s3://bucket/prefix")
     if not _process:
         _process.append(os.getpid())
     if _process[0] != os.getpid() and scheme_of(address) != "memory":

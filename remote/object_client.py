@@ -159,10 +159,10 @@ def _reason(error: Exception) -> str:
     text = str(error).split("\n\nDebug source")[0]
     if "NoSuchBucket" in text:
         return "there is no such bucket; make it, or correct the address"
-    if any(word in text for word in ("InvalidAccessKey", "SignatureDoesNotMatch", "AccessDenied", "403", "401")):
-        return f"the store refuses these credentials ({_short(text)}); set AWS_ACCESS_KEY_ID and its like"
     if "169.254.169.254" in text or "metadata.google" in text:
         return "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of your store"
+    if any(word in text for word in ("InvalidAccessKey", "SignatureDoesNotMatch", "AccessDenied", "403", "401")):
+        return f"the store refuses these credentials ({_short(text)}); set AWS_ACCESS_KEY_ID and its like"
     if "HTTP error" in text or "error sending request" in text:
         return f"the store does not answer ({_short(text)}); look at the network, and run the same command again"
     return _short(text)

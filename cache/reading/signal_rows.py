@@ -65,6 +65,8 @@ class SignalRows:
     def prefetch(self, slab: np.ndarray, first: np.ndarray, stop: np.ndarray) -> None:
         """Have rows first..stop of each slab ready soon, (n,) each: files that are mapped are read ahead by the system,
         compressed chunks are decoded by a thread, files of an object store begin to come near. Returns at once."""
+        for rows in self._arrays.values() if len(slab) else ():
+            rows.let_go(int(slab[0]))
         here = self._near(slab)
         slab, first, stop = slab[here], first[here], stop[here]
         for part in self._parts:

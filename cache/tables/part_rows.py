@@ -104,7 +104,7 @@ class PartRows:
 
     def _with(self, new: np.ndarray, slab: np.ndarray) -> RowTable | None:
         """A table that holds these slabs. When it has no place for all of them, a fresh one."""
-        self._let_go(int(new[0]))
+        self.let_go(int(new[0]))
         for fresh in (False, True):
             with CHANGING:
                 if map_budget().make_room(len(new)) or (fresh and self._table is not None):
@@ -117,10 +117,10 @@ class PartRows:
                 break
         return table
 
-    def _let_go(self, number: int) -> None:
+    def let_go(self, slab: int) -> None:
         """Begin anew when the store has removed local copies: those that are mapped here still take their space."""
-        departures = self._place(number).store.departures()
-        if departures != self._departures:
+        departures = self._place(slab).store.departures()
+        if departures > self._departures:
             self._departures = departures
             self._table = None
 
