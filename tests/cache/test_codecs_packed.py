@@ -159,7 +159,7 @@ def test_lengths_that_cannot_be_are_refused(values: tuple[int, ...], lengths: li
         schema("tokens", 5).build().encode(Ragged(np.zeros(values, np.float32), np.array(lengths)))
 
 
-@pytest.mark.parametrize("change", [[2, 3, 9], [2, 3, 2], [0, 0, 0]])
+@pytest.mark.parametrize("change", [[2, 3, 9], [2, 3, 2], [0, 0, 0], [6, 0, 0]])
 def test_damaged_lengths_are_an_error_and_not_other_tokens(change: list[int]) -> None:
     codec = schema("tokens", 5).build()
     parts = codec.encode(Ragged(np.ones((3, 5, 6), np.float32), np.array([2, 3, 1])))
