@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 import zarr
 
-from teachercache.cache import Cache, CacheError, DamagedCacheError, open_cache
+from teachercache.cache import Cache, CacheError, DamagedCacheError, create_cache, open_cache
 
 Filled = Callable[..., tuple[Cache, dict[str, dict[str, np.ndarray]]]]
 
@@ -136,3 +137,18 @@ def test_a_checking_cache_checks_in_another_process_too(filled: Filled) -> None:
     path.write_bytes(data)
     with pytest.raises(DamagedCacheError, match="was changed after it was written"):
         read_everything(again)
+
+
+def test_a_compressed_cache_says_the_same(
+    filled: Filled, shard_writer: Callable[..., Any], tmp_path: Path
+) -> None:
+    plain, _ = filled(40, 3)
+    packed = {name: replace(schema, compression="zstd") for name, schema in plain.manifest.signals.items()}
+    other = create_cache(tmp_path / "packed", replace(plain.manifest, signals=packed))
+    for number, (shard, samples) in enumerate({"s0": 40, "s1": 3}.items()):
+        shard_writer(other, shard, samples, number)
+    again = open_cache(other.root)
+    rows = np.random.default_rng(0).permutation(plain.rows)
+    for name in plain.signals:
+        for part, values in plain.encoded(name, rows).items():
+            np.testing.assert_array_equal(again.encoded(name, rows)[part], values)
