@@ -17,7 +17,7 @@ from ..format.manifest import Manifest
 from ..format.row_index import RowIndex
 from ..keeping.ranges import piece_rows
 from ..keeping.verify import verify_bytes
-from ..opening import create_cache
+from ..opening import create_cache, note_receipts, open_cache
 from .origin import Origin, member_receipts, shard_rows
 
 _PIECE_BYTES = 1 << 24  # of a signal, decoded at once
@@ -69,7 +69,8 @@ def rewrite(out: str, plan: Rewrite, progress: Progress = lambda done, total: No
             done += rows
             progress(done, total)
     standing = tuple(shard for shard in ready if shard not in todo)
-    return Rewritten(create_cache(out, plan.manifest, plan.constants), todo, standing, missing)
+    note_receipts(out)
+    return Rewritten(open_cache(out, extensions=False), todo, standing, missing)
 
 
 def _write_shard(cache: Cache, plan: Rewrite, shard: str) -> Iterator[int]:

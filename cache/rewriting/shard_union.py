@@ -16,7 +16,7 @@ from ..errors import CacheError, CacheWriteError, DamagedCacheError
 from ..format.receipt import Receipt, publish_receipt, read_receipt
 from ..format.row_index import rows_path
 from ..keeping.files import check_files
-from ..opening import create_cache
+from ..opening import create_cache, note_receipts
 from ..storage.durable import write_errors
 from ..storage.folder import FolderStore
 from .agreement import check_one_cache
@@ -66,6 +66,7 @@ def unite_shards(
         _adopt(cache, part, part.receipts[shard], copy)
         done += part.receipts[shard].bytes
         progress(done, total)
+    note_receipts(out)
     return tuple(todo)
 
 

@@ -133,6 +133,8 @@ def test_a_slice_is_what_a_configuration_of_its_part_trains_from(
     assert "trained" in run("train", own)
     assert "2 shards are whole" in run("cache", "verify", own)
     assert "teachercache cache extend" in run("train", changed(recipe, path=str(out)), code=2)
+    said = run("cache", "slice", cache, tmp_path / "other", "--shards", "0")
+    assert "no configuration can train from this slice" in said and open_cache(tmp_path / "other").rows == 12
     assert "is no shard" in run("cache", "slice", recipe, out, "--shards", "nope", code=2)
     assert "no range of views" in run("cache", "slice", recipe, out, "--views", "x", code=2)
 

@@ -7,8 +7,9 @@ import typer
 
 from ....cache import Cache, open_cache
 from ....cache.rewriting.slice import slice_plan
-from ....data import open_source
+from ....data import DataError, open_source
 from ...config import load_config
+from ...console import console
 from ...errors import ConfigError
 from ...rewriting import run_rewrite
 from ...shard_choice import named_shards
@@ -35,6 +36,12 @@ def slice(
     chosen = None if signals is None else [name.strip() for name in signals.split(",")]
     plan = slice_plan(cache, chosen, names, _range(views), _source(path, cache, names))
     run_rewrite(out, plan, "slice", dry_run)
+    if "whole" in plan.manifest.fingerprint.get("source", {}):
+        console.print(
+            "[yellow]note[/yellow] no configuration can train from this slice: its source is not known. Give the YAML "
+            "of a run over tar shards instead of the folder, and it is",
+            soft_wrap=True,
+        )
 
 
 def _range(text: str | None) -> tuple[int, int] | None:
@@ -48,8 +55,12 @@ def _range(text: str | None) -> tuple[int, int] | None:
 
 
 def _source(path: str, cache: Cache, names: list[str] | None) -> dict[str, Any] | None:
-    """The fingerprint of the chosen shards' source, where a configuration says what the source is."""
-    if not is_config(path):
-        return None
+    """The fingerprint of the chosen shards' source, where it is another one and a configuration says which."""
     kept = [shard for shard in cache.manifest.shards if names is None or shard in names]
-    return dict(open_source(load_config(Path(path)).source).restricted(kept).fingerprint)
+    same = len(kept) == len(cache.manifest.shards) and "added" not in cache.manifest.fingerprint
+    if same or not is_config(path):
+        return None
+    try:
+        return dict(open_source(load_config(Path(path)).source).restricted(kept).fingerprint)
+    except DataError:
+        return None  # some shards of a folder are no source by themselves
