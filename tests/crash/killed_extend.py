@@ -46,13 +46,18 @@ def prepare(root: str, images: str, teacher: str) -> State:
     return state
 
 
-def work(state: State, number: int) -> None:
-    """Compute what is missing of the round's copy of the base."""
+def begin(state: State, number: int) -> None:
+    """Give the round a copy of the base, whole or not at all."""
     root = Path(state[0])
     if not (root / f"round-{number}").exists():
         shutil.rmtree(root / "copy", ignore_errors=True)
         shutil.copytree(root / "base", root / "copy")
         (root / "copy").rename(root / f"round-{number}")
+
+
+def work(state: State, number: int) -> None:
+    """Compute what is missing of the round's copy of the base."""
+    begin(state, number)
     job = extended(state, number)
     for plan in plan_extensions(job):
         build_cache(plan.job)

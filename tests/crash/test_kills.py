@@ -52,3 +52,14 @@ def test_fifty_kills_leave_every_round_equal_to_an_undisturbed_one(killed: str, 
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "killed 50" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_builders_of_the_same_extensions_share_them(tmp_path: Path) -> None:
+    make_images(tmp_path / "images")
+    make_teacher(tmp_path / "teacher")
+    args = [str(tmp_path / "rounds"), str(tmp_path / "images"), str(tmp_path / "teacher")]
+    command = [sys.executable, str(HERE / "racing.py"), str(HERE / "killed_extend.py"), "3", *args]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "raced through 3 rounds" in done.stdout
