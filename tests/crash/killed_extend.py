@@ -1,4 +1,4 @@
-"""What killing.py kills: the extension of a small cache by signals, views and shards. Round 0 is the undisturbed one."""
+"""What killing.py kills: a small cache being extended by signals, views and shards. Round 0 is the undisturbed one."""
 
 import shutil
 from pathlib import Path
