@@ -1,8 +1,9 @@
 """Which jobs finish the members of a cache, and which new extensions would hold what it lacks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from ...cache import Rectangle
+from ...cache import Rectangle, SignalSchema, open_cache
 from ...cache.format.document import digest
 from ...cache.grid.asked import fitting_members, require_all
 from ...cache.grid.member import Member
@@ -41,6 +42,17 @@ def plan_extensions(job: CacheJob) -> list[ExtensionPlan]:
     parts = missing_rectangles([member.rectangle for member in fitting], job.asked.rectangle)
     first = 1 + max((int(member.name.partition("-")[0]) for member in members if member.name), default=0)
     return [_plan(job, number, part) for number, part in enumerate(parts, first)]
+
+
+def as_it_stands(job: CacheJob, schemas: Mapping[str, SignalSchema]) -> dict[str, SignalSchema]:
+    """The schemas of an extension, with signals that the cache has already as it has them: older caches keep topk
+    without its entropy, and members of one cache must agree."""
+    standing = open_cache(job.root).manifest.signals if job.extension else {}
+    kept = {name: standing[name].parameters for name in schemas if name in standing}
+    return {
+        name: replace(schema, parameters=kept[name]) if schema.codec == "topk" and name in kept else schema
+        for name, schema in schemas.items()
+    }
 
 
 def _asked_of(job: CacheJob, member: Member) -> Rectangle:

@@ -24,6 +24,7 @@ from .batch import PreparedBatch
 from .classifier import ImageClassifier
 from .constants import host_constants
 from .encoding import check_first, clock, encode_batch, measure_errors
+from .extension import as_it_stands
 from .job import CacheJob
 from .loader import PreparedPieces, plan_pieces, prepared_batches
 from .preprocessing import Preprocessor
@@ -132,7 +133,7 @@ class _Run:
         if not first.rows:
             raise StageError(f"the first shard, {first.shard}, holds no sample: remove it, or put samples into it")
         heard = self._hear(teacher, first)
-        schemas = self.job.schemas(heard)
+        schemas = as_it_stands(self.job, self.job.schemas(heard))
         check_first(first, heard, schemas)  # nothing is published of a teacher that says NaN
         self.notes = attention_notes(schemas.values(), teacher.model.config)
         errors = measure_errors(heard, schemas)

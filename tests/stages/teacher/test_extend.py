@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -265,3 +266,22 @@ def test_a_restricted_source_is_the_source_of_those_files(images: Path) -> None:
     for wrong in (part.open, lambda shard: part.restricted([shard])):
         with pytest.raises(DataError, match="no shard 'train-1'"):
             wrong("train-1")
+
+
+def test_an_older_cache_whose_topk_tells_no_entropy_is_extended_as_it_is(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from teachercache.stages import cache_identity
+
+    signals = {"top": ALL["top"]}
+    with monkeypatch.context() as older:
+        for module in [module for module in sys.modules.values() if hasattr(module, "written_parameters")]:
+            older.setattr(module, "written_parameters", cache_identity.codec_parameters)
+        build_cache(make_job(signals, views(2)))
+    job = make_job(signals, views(3))
+    extend(job)
+    joined = open_cache(job.root, job.asked)
+    assert joined.rows == 30 and joined.read(np.arange(30)).signals["top"].entropy is None
+    fresh = make_job(signals, views(2), root=job.root.parent / "fresh")
+    build_cache(fresh)
+    assert open_cache(fresh.root).read(np.arange(20)).signals["top"].entropy.shape == (20,)
