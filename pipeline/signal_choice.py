@@ -28,9 +28,6 @@ def new_codec(cache: Cache, signal: str, options: Mapping[str, Any]) -> NewCodec
         described = cache.manifest.fingerprint.get("signals", {}).get(signal, {}).get("parameters")
         return NewCodec(old.codec, old.parameters, compression, described=described)
     spec = _spec({"codec": old.codec, **given})
-    unused = set(given) - {"codec", *codec_parameters(spec)}
-    if unused:
-        raise ConfigError(f"{_option(sorted(unused)[0])}: codec {spec.codec} does not take it")
     return NewCodec(spec.codec, written_parameters(spec), compression, described=_described(spec))
 
 
@@ -46,7 +43,7 @@ def _spec(given: Mapping[str, Any]) -> SignalSpec:
         return SignalSpec.model_validate(split)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = _option(str(first["loc"][0])) if first["loc"] else "recode"
+        where = _option(str(first["loc"][0])) if first["loc"] else "--codec"
         raise ConfigError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
 
 

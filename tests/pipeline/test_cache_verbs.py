@@ -151,7 +151,8 @@ def test_a_recoded_cache_is_what_a_configuration_with_that_codec_trains_from(
     new = changed(recipe, path=str(out), signals={"logits": topk, "embedding": {"codec": "int8"}})
     assert "trained" in run("train", new)
     assert "another" in run("cache", "recode", cache, out, "--signal", "logits", "--codec", "f32", code=2)
-    assert "--k" in run("cache", "recode", cache, out, "--signal", "logits", "--codec", "f16", "--k", "3", code=2)
+    said = run("cache", "recode", cache, out, "--signal", "logits", "--codec", "f16", "--k", "3", code=2)
+    assert "--codec: codec f16 takes no k" in said
     assert "--codec" in run("cache", "recode", cache, out, "--signal", "logits", "--codec", "nope", code=2)
 
 
