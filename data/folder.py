@@ -93,6 +93,10 @@ class FolderSource:
             "listing": listing_digest((image.id, image.size, image.label) for image in self.images),
         }
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        return {"image": "image"}
+
     def shards(self) -> Sequence[str]:
         return tuple(f"part-{start // self.shard_size:05d}" for start in range(0, len(self.images), self.shard_size))
 

@@ -54,6 +54,12 @@ class Source(Protocol):
         """Class names in the order of their numbers; empty when nobody named them."""
         ...
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Kind of each field of a sample by its name: text, array, json; image, under that name, where there are
+        images."""
+        ...
+
     def shards(self) -> Sequence[str]:
         """Shard names: unique (whatever the case), safe as folder names, in the source's order."""
         ...

@@ -104,6 +104,10 @@ class TarSource:
         others = self.fields.others
         return {"fields": {name: [kind, *extensions] for name, kind, extensions in others}} if others else {}
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        return {**({"image": "image"} if self.fields.image else {}), **self.fields.kinds}
+
     def shards(self) -> Sequence[str]:
         return tuple(self.files)
 

@@ -21,10 +21,10 @@ from ..stages.student.fleet import check_fleet, train_fleet
 from ..stages.student.spec import TrainSpec
 from ..stages.student.stream import Stream
 from ..stages.student.trial import Trial, needed_signals, needs_labels, needs_shuffled
-from ..stages.teacher.classifier import ImageClassifier
+from ..stages.teacher.families.adapter import Adapter
+from ..stages.teacher.families.family import open_teacher, teacher_inputs
+from ..stages.teacher.inputs.loader import PreparedPieces
 from ..stages.teacher.job import CacheJob
-from ..stages.teacher.loader import PreparedPieces
-from ..stages.teacher.preprocessing import Preprocessor
 from ..stages.teacher.runner import build_cache
 from .building import cache_job
 from .config import Config
@@ -115,8 +115,8 @@ def _check_labels(config: Config, trials: Iterable[Trial], samples: int, labelle
 def _teacher_rate(job: CacheJob) -> float:
     """Rows per second of the teacher, heard, on a batch of its real size made of the same two samples."""
     device = pick_device(job.teacher.device)
-    teacher = ImageClassifier(job.teacher, job.folder, job.signals, device)
-    prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
+    teacher = open_teacher(job.teacher, job.folder, job.signals, device)
+    prepare = teacher_inputs(job.teacher, job.folder, job.source, job.policy)
     piece = (job.source.shards()[0], 0, len(job.source.open(job.source.shards()[0])), True)
     prepared = PreparedPieces(job.source, job.policy, prepare, [piece], False)[0]
     repeat = -(-job.teacher.batch_size // prepared.rows)
@@ -126,7 +126,7 @@ def _teacher_rate(job: CacheJob) -> float:
     return prepared.rows * repeat / min(times[1:])
 
 
-def _timed(teacher: ImageClassifier, inputs: dict[str, torch.Tensor], device: torch.device) -> float:
+def _timed(teacher: Adapter, inputs: dict[str, torch.Tensor], device: torch.device) -> float:
     started = perf_counter()
     teacher(inputs)
     if device.type == "cuda":

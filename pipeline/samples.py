@@ -26,6 +26,10 @@ class FewSamples:
     def classes(self) -> tuple[str, ...]:
         return self.whole.classes
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        return self.whole.kinds
+
     def shards(self) -> Sequence[str]:
         """The first shard's name alone."""
         return list(self.whole.shards())[:1]

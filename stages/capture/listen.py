@@ -18,6 +18,7 @@ from .attention import Ear, Heard, attention_modules, start_hearing, stop_hearin
 from .factors import query_key
 from .forward import attention_mask, output_field, sample_count
 from .head import classifier_head, pooled_input
+from .modules import ModuleEars
 from .points import Point, nearest, parse_point, point_range
 from .ragged import ragged
 from .reduction import token_axes
@@ -43,7 +44,9 @@ class Listener:
 
     def __init__(self, model: nn.Module, points: Iterable[str]) -> None:
         self._model = model
-        self._points = [parse_point(name) for name in dict.fromkeys(points)]
+        self._points = [parse_point(name, paths=True) for name in dict.fromkeys(points)]
+        _refuse_towers(model, self._points)
+        self._modules = ModuleEars(model, [point.name for point in self._points if point.kind == "module"])
         self._hidden = [point.index for point in self._points if point.kind == "hidden"]
         self._attention = _attention_layers(model, self._points)
         self._embedding = any(point.kind == "embedding" for point in self._points)
@@ -71,6 +74,7 @@ class Listener:
             handles.append(self._head.register_forward_pre_hook(self._hear_head))
         for handle in handles:
             stack.callback(handle.remove)
+        self._modules.attach(stack)
         for kind in _LAYERED:
             found = (self._attention[point.name] for point in self._points if point.kind == kind)
             if modules := list(dict.fromkeys(found)):  # attention.11 and attention.-1 may be one module
@@ -82,6 +86,7 @@ class Listener:
         self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         self._thread.attention, self._thread.embedding = {}, None
+        self._modules.forget()
         self._thread.mask = attention_mask(self._model, args, kwargs)
         self._thread.__dict__.pop("heard", None)
         if self._hidden:
@@ -113,6 +118,8 @@ class Listener:
                     heard[point.name] = self._pooled(embedding)
                 case "hidden":
                     heard[point.name] = _cut(point, _hidden_state(self._model, output, point), mask)
+                case "module":
+                    heard[point.name] = self._modules.collect(point.name, mask)
                 case "qk":
                     heard[point.name] = self._query_key(point, attention, output, mask)
                 case _:
@@ -142,6 +149,13 @@ class Listener:
         self, point: Point, attention: Mapping[Any, list[Any]], output: Any, mask: Tensor | None
     ) -> QueryKey:
         return query_key(point.name, self._attention_of(point, attention, output), mask)
+
+
+def _refuse_towers(model: nn.Module, points: Iterable[Point]) -> None:
+    """Points of towers, and what towers are projected to, are heard by whoever knows the towers."""
+    for point in points:
+        if point.part or point.kind == "embeds":
+            raise StageError(f"{type(model).__name__} has no point {point.name}: it has no towers that are known here")
 
 
 def _cut(point: Point, values: Tensor, mask: Tensor | None) -> Tensor | Ragged:

@@ -7,6 +7,9 @@
 - `attention.N`: the attention probabilities of layer N, (B, heads, T, T), before dropout.
 - `qkv.N`: queries, keys and values of layer N as they enter its attention, (B, 3, heads, T, d); queries not yet scaled.
 - `qk.N`: what `codec: factored` keeps of attention.N, a `QueryKey`; nothing else takes it.
+- `image_embeds`, `text_embeds`: what a model of two towers projects into their common space, (B, width), un-normalised;
+  `vision.hidden.N`, `text.attention.N` and so on: the same inside one tower.
+- any other name is a module's path (`layer3.1.conv2`): what that module returns.
 
 N may be negative. Where the model is called with an attention_mask (B, T), all but logits without tokens and embeddings
 are heard as `Ragged`, real tokens first. This file parses names and knows no model.
@@ -20,28 +23,45 @@ from typing import Literal, cast
 
 from ..errors import StageError
 
-Kind = Literal["logits", "embedding", "hidden", "attention", "qkv", "qk"]
-_PATTERN = re.compile(r"(logits|embedding)|(hidden|attention|qkv|qk)\.(-?\d+)")
+Kind = Literal["logits", "embedding", "embeds", "hidden", "attention", "qkv", "qk", "module"]
+_PATTERN = re.compile(
+    r"(?P<whole>logits|embedding)|(?P<embeds>(?:image|text)_embeds)"
+    r"|(?:(?P<part>vision|text)\.)?(?P<layered>hidden|attention|qkv|qk)\.(?P<index>-?\d+)"
+)
+_PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 _FORMS = ("logits", "embedding", "hidden.-1", "attention.-1", "qkv.-1")
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One capture point. `index` is the layer of a layer's point, else 0."""
+    """One capture point. `index` is the layer of a layer's point, else 0; `part` the tower it is in, "" for none."""
 
     name: str
     kind: Kind
     index: int = 0
+    part: str = ""
 
 
-def parse_point(name: str) -> Point:
-    """The point that a name means. Raises StageError, with the nearest forms, for a name that means none."""
+def parse_point(name: str, paths: bool = False) -> Point:
+    """The point that a name means; with `paths` a name may be a module's path.
+
+    Raises StageError, with the nearest forms, for a name that means none.
+    """
     match = _PATTERN.fullmatch(name)
-    if match is None:
-        forms = "logits, embedding, hidden.N, attention.N and qkv.N (N counts layers and may be negative)"
-        raise StageError(f"there is no capture point {name!r}{nearest(name, _FORMS)}; points are {forms}")
-    whole, layered, index = match.groups()
-    return Point(name, cast(Kind, whole or layered), int(index or 0))
+    if match is not None:
+        kind = "embeds" if match["embeds"] else match["whole"] or match["layered"]
+        return Point(name, cast(Kind, kind), int(match["index"] or 0), match["part"] or "")
+    if paths and _PATH.fullmatch(name):
+        return Point(name, "module")
+    raise StageError(unknown_point(name, _FORMS))
+
+
+def unknown_point(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that means no point; `known` are names that it may have been meant for."""
+    forms = "logits, embedding, hidden.N, attention.N and qkv.N (N counts layers and may be negative)"
+    return (
+        f"there is no capture point {name!r}{nearest(name, known)}; points are {forms}, or a module's path in a teacher"
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -81,6 +81,7 @@ def token_axes(kind: str, reduce: str) -> tuple[int, ...]:
         ("attention", "cls-row"): (1,),
         ("hidden", "none"): (0,),
         ("logits", "none"): (0,),
+        ("module", "none"): (0,),
         ("qkv", "none"): (2,),
     }
     return axes.get((kind, reduce), ())

@@ -9,7 +9,7 @@ import torch
 
 from ...cache.codecs import LENGTHS, HeadLogits, QueryKey, Ragged
 from ...cache.format.schema import SignalSchema
-from .signal_schema import Heard
+from .signals.signal_schema import Heard
 
 
 def encoded_rows(

@@ -16,12 +16,12 @@ from ...cache.spec import SignalSpec
 from ..cache_identity import PIXELS
 from ..device import pick_device
 from .answer import encoded_rows, heard_row, largest_value
-from .batch import PreparedBatch
-from .classifier import ImageClassifier
+from .families.adapter import Adapter
+from .families.family import open_teacher, teacher_inputs
+from .inputs.batch import PreparedBatch
+from .inputs.loader import Piece, PreparedPieces, plan_pieces
 from .job import CacheJob
-from .loader import Piece, PreparedPieces, plan_pieces
-from .preprocessing import Preprocessor
-from .signal_schema import Heard
+from .signals.signal_schema import Heard
 
 _BATCHES = 8  # the rows asked for are spread over so many batches, or more when these have too few
 _DRAWN = ("pps", "sampling")  # codecs of which another draw is as good, so that figures alone prove little
@@ -71,9 +71,9 @@ def ask_again(
         return answer
     device = pick_device(job.teacher.device)
     heard = {name: _heard_as(spec) for name, spec in job.signals.items()}
-    teacher = ImageClassifier(job.teacher, job.folder, heard, device)
+    teacher = open_teacher(job.teacher, job.folder, heard, device)
     pieces = [piece for piece, _ in chosen]
-    prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
+    prepare = teacher_inputs(job.teacher, job.folder, job.source, job.policy)
     prepared = PreparedPieces(job.source, job.policy, prepare, pieces, job.keep_pixels)
     try:
         for number, (_, wanted) in enumerate(chosen):
@@ -105,7 +105,7 @@ def _choose(job: CacheJob, cache: Cache, rows: int, rng: np.random.Generator) ->
 
 
 def _compare(
-    job: CacheJob, cache: Cache, teacher: ImageClassifier, prepared: PreparedBatch, wanted: np.ndarray, answer: Answer
+    job: CacheJob, cache: Cache, teacher: Adapter, prepared: PreparedBatch, wanted: np.ndarray, answer: Answer
 ) -> None:
     """Hear one batch and hold the wanted rows of every signal against the cache."""
     inputs = {name: value.to(teacher.device) for name, value in prepared.inputs.items()}

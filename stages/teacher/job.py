@@ -15,7 +15,7 @@ from ...data import Source, ViewPolicy
 from ..asked_cache import AskedCache
 from ..cache_identity import PIXELS, cache_fingerprint
 from ..errors import StageError
-from .signal_schema import Heard, signal_schema
+from .signals.signal_schema import Heard, signal_schema
 from .spec import TeacherSpec
 from .weights import teacher_fingerprint, teacher_folder
 

@@ -19,16 +19,16 @@ from ...data import check_ids
 from ..device import pick_device
 from ..errors import Interrupted, StageError
 from ..versions import library_versions
-from .attention_size import attention_notes
-from .batch import PreparedBatch
-from .classifier import ImageClassifier
-from .constants import host_constants
-from .encoding import check_first, clock, encode_batch, measure_errors
 from .extension import as_it_stands
+from .families.adapter import Adapter
+from .families.family import open_teacher, teacher_inputs
+from .inputs.batch import PreparedBatch
+from .inputs.loader import PreparedPieces, plan_pieces, prepared_batches
 from .job import CacheJob
-from .loader import PreparedPieces, plan_pieces, prepared_batches
-from .preprocessing import Preprocessor
-from .signal_schema import Heard
+from .signals.attention_size import attention_notes
+from .signals.constants import host_constants
+from .signals.encoding import check_first, clock, encode_batch, measure_errors
+from .signals.signal_schema import Heard
 from .sink import ShardSink
 
 Progress = Callable[[int, int], None]  # rows done, rows to do
@@ -101,7 +101,9 @@ def _standing(job: CacheJob) -> Cache:
 
 def _pieces(job: CacheJob, shards: list[str]) -> PreparedPieces:
     samples = max(1, job.teacher.batch_size // job.policy.count)
-    prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
+    if job.keep_pixels and "image" not in job.source.kinds:
+        raise StageError("views.keep_pixels: the source has no images (source.image is empty), so there are no pixels")
+    prepare = teacher_inputs(job.teacher, job.folder, job.source, job.policy)
     return PreparedPieces(job.source, job.policy, prepare, plan_pieces(job.source, shards, samples), job.keep_pixels)
 
 
@@ -118,7 +120,7 @@ class _Run:
 
     def over(self, batches: Iterator[PreparedBatch]) -> None:
         first = next(batches)
-        teacher = ImageClassifier(self.job.teacher, self.job.folder, self.job.signals, self.device)
+        teacher = open_teacher(self.job.teacher, self.job.folder, self.job.signals, self.device)
         try:
             cache = self._cache(teacher, first)
             with ShardSink(cache, self.job.source, library_versions()) as sink:
@@ -126,7 +128,7 @@ class _Run:
         finally:
             teacher.close()
 
-    def _cache(self, teacher: ImageClassifier, first: PreparedBatch) -> Cache:
+    def _cache(self, teacher: Adapter, first: PreparedBatch) -> Cache:
         """Open or create the cache that fits what the teacher says."""
         if cache_exists(self.job.address):
             return _standing(self.job)
@@ -135,13 +137,13 @@ class _Run:
         heard = self._hear(teacher, first)
         schemas = as_it_stands(self.job, self.job.schemas(heard))
         check_first(first, heard, schemas)  # nothing is published of a teacher that says NaN
-        self.notes = attention_notes(schemas.values(), teacher.model.config)
+        self.notes = attention_notes(schemas.values(), teacher.config)
         errors = measure_errors(heard, schemas)
         schemas = {name: replace(schema, error=errors.get(name, {})) for name, schema in schemas.items()}
         create_cache(self.job.address, self._manifest(schemas, teacher), host_constants(heard))
         return _standing(self.job)
 
-    def _manifest(self, schemas: Mapping[str, Any], teacher: ImageClassifier) -> Manifest:
+    def _manifest(self, schemas: Mapping[str, Any], teacher: Adapter) -> Manifest:
         job = self.job
         return Manifest(
             fingerprint=job.fingerprint,
@@ -158,7 +160,7 @@ class _Run:
 
     def _feed(
         self,
-        teacher: ImageClassifier,
+        teacher: Adapter,
         cache: Cache,
         sink: ShardSink,
         first: PreparedBatch,
@@ -175,7 +177,7 @@ class _Run:
             done += prepared.rows
             self.progress(done, self.total)
 
-    def _one(self, teacher: ImageClassifier, cache: Cache, sink: ShardSink, prepared: PreparedBatch) -> None:
+    def _one(self, teacher: Adapter, cache: Cache, sink: ShardSink, prepared: PreparedBatch) -> None:
         schemas = cache.manifest.signals
         if prepared.start == 0:
             self._shard_started = perf_counter()
@@ -188,7 +190,7 @@ class _Run:
             facts = {"error": errors, "cost": {"seconds": perf_counter() - self._shard_started}}
         sink.put(encoded, facts)
 
-    def _hear(self, teacher: ImageClassifier, prepared: PreparedBatch) -> dict[str, Heard]:
+    def _hear(self, teacher: Adapter, prepared: PreparedBatch) -> dict[str, Heard]:
         if not self.job.signals:
             return {}  # only the views' pixels are missing
         inputs = {name: value.to(self.device, non_blocking=True) for name, value in prepared.inputs.items()}

@@ -15,7 +15,7 @@ import numpy as np
 from ...cache import Cache, RowIndex
 from ...cache.writing.shard_writer import ShardWriter
 from ...data import Source
-from .encoding import EncodedBatch
+from .signals.encoding import EncodedBatch
 
 _AHEAD = 4  # encoded batches that may wait for the disk
 

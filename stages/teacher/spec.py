@@ -10,6 +10,13 @@ class TeacherSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    family: Literal["auto", "image-classifier"] = Field(
+        "auto", description="what kind of model it is; auto: what its config.json says"
+    )
+    inputs: dict[str, str] = Field(
+        default_factory=dict,
+        description="the source's field for each input of the family, such as {image: image}; left out: what fits",
+    )
     model: str = Field(description="a folder written by save_pretrained, or a hub name")
     revision: str | None = Field(None, description="commit of a hub model; required for hub names")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")

@@ -19,8 +19,8 @@ from teachercache.cache.spec import SignalSpec
 from teachercache.stages.capture import listen
 from teachercache.stages.capture.attention import attention_modules
 from teachercache.stages.capture.reduction import reduce_heard
-from teachercache.stages.teacher.encoding import measure_errors
-from teachercache.stages.teacher.signal_schema import heard_point, signal_schema
+from teachercache.stages.teacher.signals.encoding import measure_errors
+from teachercache.stages.teacher.signals.signal_schema import heard_point, signal_schema
 
 _SHARPER = {"text": 80.0, "image": 6.0}  # times the queries: scores then have a standard deviation of about 2
 _LAYERS = 12

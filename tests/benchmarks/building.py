@@ -18,14 +18,15 @@ from figure import Figure, compared
 from teachers import Bench, heavy, shipped
 
 from teachercache.cache import create_cache, open_cache
-from teachercache.stages.teacher.batch import PreparedBatch
-from teachercache.stages.teacher.classifier import ImageClassifier
-from teachercache.stages.teacher.encoding import EncodedBatch, clock, encode_batch
+from teachercache.stages.teacher.families.image_classifier import ImageClassifier
+from teachercache.stages.teacher.families.loading import load_pretrained
+from teachercache.stages.teacher.inputs.batch import PreparedBatch
+from teachercache.stages.teacher.inputs.images import ImageInputs
+from teachercache.stages.teacher.inputs.loader import PreparedPieces, plan_pieces
+from teachercache.stages.teacher.inputs.preprocessing import Preprocessor
 from teachercache.stages.teacher.job import CacheJob
-from teachercache.stages.teacher.loader import PreparedPieces, plan_pieces
-from teachercache.stages.teacher.model import load_classifier
-from teachercache.stages.teacher.preprocessing import Preprocessor
 from teachercache.stages.teacher.runner import build_cache
+from teachercache.stages.teacher.signals.encoding import EncodedBatch, clock, encode_batch
 from teachercache.stages.teacher.sink import ShardSink
 
 BAR = 0.93
@@ -71,13 +72,13 @@ class _Building:
         self._batch_size = batch_size
         job = self._job(0)
         pieces = plan_pieces(job.source, job.source.shards(), max(1, batch_size // job.policy.count))
-        prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
+        prepare = ImageInputs(Preprocessor(job.folder, job.policy.size, job.policy.channels))
         prepared = PreparedPieces(job.source, job.policy, prepare, pieces, job.keep_pixels)
         self._batches = [prepared[i] for i in range(len(prepared))]
         self._rows = sum(batch.rows for batch in self._batches[1:])
         build_cache(job)
         self._manifest = open_cache(job.root).manifest
-        self._model = load_classifier(job.teacher, job.folder, _CPU)
+        self._model = load_pretrained("AutoModelForImageClassification", job.teacher, job.folder, _CPU)
 
     def figures(self, workers: Sequence[int], rounds: int, where: str = "") -> list[Figure]:
         """The build with each number of workers, and what lies between it and the bare pass."""

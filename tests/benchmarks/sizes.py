@@ -16,10 +16,11 @@ from teachers import shipped
 
 from teachercache.cache import SignalSchema
 from teachercache.cache.spec import SignalSpec
-from teachercache.stages.teacher.classifier import ImageClassifier
-from teachercache.stages.teacher.encoding import measure_errors
-from teachercache.stages.teacher.loader import PreparedPieces, plan_pieces
-from teachercache.stages.teacher.preprocessing import Preprocessor
+from teachercache.stages.teacher.families.image_classifier import ImageClassifier
+from teachercache.stages.teacher.inputs.images import ImageInputs
+from teachercache.stages.teacher.inputs.loader import PreparedPieces, plan_pieces
+from teachercache.stages.teacher.inputs.preprocessing import Preprocessor
+from teachercache.stages.teacher.signals.encoding import measure_errors
 
 _SIGNALS: tuple[dict[str, Any], ...] = (
     {"point": "logits", "codec": "f16"},
@@ -69,7 +70,7 @@ def _measured(rows: int, scratch: Path) -> list[Figure]:
     signals = {f"s{i}": SignalSpec.model_validate(settings) for i, settings in enumerate(_SIGNALS)}
     bench = replace(shipped(scratch, views=1, keep_pixels=False), signals=signals)
     job = bench.job(scratch / "cache")
-    prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
+    prepare = ImageInputs(Preprocessor(job.folder, job.policy.size, job.policy.channels))
     pieces = plan_pieces(job.source, job.source.shards(), rows)
     prepared = PreparedPieces(job.source, job.policy, prepare, pieces, keep_pixels=False)[0]
     teacher = ImageClassifier(job.teacher, job.folder, job.signals, torch.device("cpu"))

@@ -8,9 +8,9 @@ import pytest
 
 from teachercache.cache import SignalSchema
 from teachercache.cache.codecs import Packing
-from teachercache.stages.teacher.attention_size import attention_notes, form_bytes
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
+from teachercache.stages.teacher.signals.attention_size import attention_notes, form_bytes
 
 CONFIG = SimpleNamespace(hidden_size=768, num_attention_heads=12)  # heads of width 64
 

@@ -195,7 +195,7 @@ def test_a_teacher_that_cannot_be_had_is_named(make_job: MakeJob, teacher: dict[
 
 
 def test_a_teacher_in_training_mode_is_refused(make_job: MakeJob) -> None:
-    from teachercache.stages.teacher.classifier import ImageClassifier
+    from teachercache.stages.teacher.families.image_classifier import ImageClassifier
 
     job = make_job()
     teacher = ImageClassifier(job.teacher, job.folder, job.signals, torch.device("cpu"))

@@ -14,9 +14,9 @@ from teachercache.cache.spec import SignalSpec
 from teachercache.stages.capture import listen
 from teachercache.stages.capture.reduction import reduce_heard
 from teachercache.stages.errors import StageError, StageFailed
-from teachercache.stages.teacher.batch import PreparedBatch
-from teachercache.stages.teacher.encoding import check_first, encode_batch, measure_errors
-from teachercache.stages.teacher.signal_schema import heard_point, signal_schema
+from teachercache.stages.teacher.inputs.batch import PreparedBatch
+from teachercache.stages.teacher.signals.encoding import check_first, encode_batch, measure_errors
+from teachercache.stages.teacher.signals.signal_schema import heard_point, signal_schema
 
 SIGNALS = {
     name: SignalSpec.model_validate(spec)

@@ -39,7 +39,7 @@ FEW = {name: ALL[name] for name in ("logits", "embedding")}
 def row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """The teacher hears one row at a time: how many it hears at once changes the last bits of what it says. So does
     hearing an attention map, which is why none is heard here."""
-    from teachercache.stages.teacher.classifier import ImageClassifier
+    from teachercache.stages.teacher.families.image_classifier import ImageClassifier
 
     call = ImageClassifier.__call__
 
@@ -105,7 +105,7 @@ def test_new_signals_views_and_shards_join_to_the_cache_that_is_built_at_once(
 
 
 def test_each_row_goes_through_the_teacher_once(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    from teachercache.stages.teacher.classifier import ImageClassifier
+    from teachercache.stages.teacher.families.image_classifier import ImageClassifier
 
     rows = []
     call = ImageClassifier.__call__

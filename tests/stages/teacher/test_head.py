@@ -11,7 +11,7 @@ from teachercache.cache import CacheError, DamagedCacheError, HeadLogits, open_c
 from teachercache.cache.codecs import build_codec
 from teachercache.stages.errors import StageError
 from teachercache.stages.student.losses import kl
-from teachercache.stages.teacher.head_ear import HeadEar
+from teachercache.stages.teacher.families.head_ear import HeadEar
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 

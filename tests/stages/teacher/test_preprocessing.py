@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from teachercache.stages.errors import StageError
-from teachercache.stages.teacher.preprocessing import Preprocessor
+from teachercache.stages.teacher.inputs.preprocessing import Preprocessor
 
 
 def test_the_batched_path_equals_the_processor(tiny_vit: Path) -> None:

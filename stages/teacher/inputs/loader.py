@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ...data import Source, ViewPolicy, decode
+from ....data import Sample, Source, ViewPolicy, decode, decode_field
 from .batch import PreparedBatch
-from .preprocessing import Preprocessor
+from .prepare import Prepare, Rows
 
 Piece = tuple[str, int, int, bool]  # shard, first sample, one past the last, last piece of the shard
 
@@ -31,7 +31,7 @@ class PreparedPieces(Dataset[PreparedBatch]):
 
     source: Source
     policy: ViewPolicy
-    prepare: Preprocessor
+    prepare: Prepare
     pieces: Sequence[Piece]
     keep_pixels: bool
 
@@ -43,17 +43,28 @@ class PreparedPieces(Dataset[PreparedBatch]):
         opened = self.source.open(shard)
         ids = np.asarray(opened.ids[start:stop], np.str_)
         parameters = self.policy.draw(opened.ids[start:stop])
-        views = self._views(opened, start, stop, parameters)
-        inputs = self.prepare(views) if len(views) else {}
-        kept = torch.from_numpy(views) if self.keep_pixels else None
+        rows = self._rows(shard, [opened[i] for i in range(start, stop)], parameters)
+        inputs = self.prepare(rows) if rows.ids else {}
+        kept = torch.from_numpy(rows.views) if self.keep_pixels else None
         return PreparedBatch(shard, start, stop, last, ids, opened.labels[start:stop], parameters, kept, inputs)
 
-    def _views(self, opened: Any, start: int, stop: int, parameters: np.ndarray) -> np.ndarray:
+    def _rows(self, shard: str, samples: Sequence[Sample], parameters: np.ndarray) -> Rows:
+        """What the teacher's inputs are made of, and nothing that nobody asked for."""
+        views = self._views(samples, parameters) if self.prepare.images or self.keep_pixels else None
+        kinds, count = self.source.kinds, self.policy.count
+        fields = {
+            name: [value for each in samples for value in [decode_field(each, name, kinds[name])] * count]
+            for name in self.prepare.fields
+        }
+        ids = [sample.id for sample in samples for _ in range(count)]
+        return Rows(shard, ids, views, fields)
+
+    def _views(self, samples: Sequence[Sample], parameters: np.ndarray) -> np.ndarray:
         policy = self.policy
-        views = np.empty(((stop - start) * policy.count, policy.size, policy.size, policy.channels), np.uint8)
-        for i in range(start, stop):
-            image = decode(opened[i], policy.channels)
-            for row in range((i - start) * policy.count, (i - start + 1) * policy.count):
+        views = np.empty((len(samples) * policy.count, policy.size, policy.size, policy.channels), np.uint8)
+        for i, sample in enumerate(samples):
+            image = decode(sample, policy.channels)
+            for row in range(i * policy.count, (i + 1) * policy.count):
                 views[row] = policy.replay(image, parameters[row])
         return views
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...cache import HeadLogits
-from ..capture.head import final_linear
-from ..errors import StageError
+from ....cache import HeadLogits
+from ...capture.head import final_linear
+from ...errors import StageError
 
 _ROUNDING = 64 * torch.finfo(torch.float32).eps  # of a sum of a few thousand products
 

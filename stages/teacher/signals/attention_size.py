@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...cache.codecs import Packing
-from ...cache.format.schema import SignalSchema
-from ..capture import parse_point
+from ....cache.codecs import Packing
+from ....cache.format.schema import SignalSchema
+from ...capture import parse_point
 
 _FORMS = ("u8sqrt", "factored")
 
@@ -17,8 +17,9 @@ def attention_notes(schemas: Iterable[SignalSchema], config: Any) -> tuple[str, 
     """
     found: dict[str, list[str]] = {}
     for schema in schemas:
-        if schema.codec in _FORMS and schema.reduce == "none" and parse_point(schema.point).kind == "attention":
-            sizes = form_bytes(schema, config)
+        point = parse_point(schema.point, paths=True)
+        if schema.codec in _FORMS and schema.reduce == "none" and point.kind == "attention":
+            sizes = form_bytes(schema, getattr(config, f"{point.part}_config", config))
             if sizes:
                 found.setdefault(_comparison(schema, sizes), []).append(schema.name)
     return tuple(f"{', '.join(names)}: {comparison}" for comparison, names in found.items())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import StageError
+from ...errors import StageError
 
 
 class Preprocessor:

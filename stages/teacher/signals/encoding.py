@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...cache.codecs import Ragged
-from ...cache.errors import CacheError
-from ...cache.format.schema import SignalSchema
-from ..cache_identity import PIXELS
-from ..errors import StageError, StageFailed
-from .batch import PreparedBatch
+from ....cache.codecs import Ragged
+from ....cache.errors import CacheError
+from ....cache.format.schema import SignalSchema
+from ...cache_identity import PIXELS
+from ...errors import StageError, StageFailed
+from ..inputs.batch import PreparedBatch
 from .constants import heard_constants
 from .signal_schema import Heard
 from .soundness import finite_rows, whole_rows

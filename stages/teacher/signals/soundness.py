@@ -6,8 +6,8 @@ Both are marked row by row on the device, which is never made to wait; whoever t
 import torch
 from torch import Tensor
 
-from ...cache.codecs import HeadLogits, Packing, QueryKey, Ragged
-from ...cache.codecs.packing import causal_pairs, real_tokens
+from ....cache.codecs import HeadLogits, Packing, QueryKey, Ragged
+from ....cache.codecs.packing import causal_pairs, real_tokens
 from .signal_schema import Heard
 
 _NOTHING = 1e-6  # a probability that says nothing

@@ -5,14 +5,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ...cache.codecs import HeadLogits, Packing, QueryKey, Ragged, build_codec
-from ...cache.errors import CacheError
-from ...cache.format.schema import SignalSchema
-from ...cache.spec import SignalSpec
-from ..cache_identity import written_parameters
-from ..capture import parse_point
-from ..capture.reduction import token_axes
-from ..errors import StageError
+from ....cache.codecs import HeadLogits, Packing, QueryKey, Ragged, build_codec
+from ....cache.errors import CacheError
+from ....cache.format.schema import SignalSchema
+from ....cache.spec import SignalSpec
+from ...cache_identity import written_parameters
+from ...capture import parse_point
+from ...capture.reduction import token_axes
+from ...errors import StageError
 from .constants import head_constants
 
 Heard = Tensor | Ragged | QueryKey | HeadLogits
@@ -20,7 +20,7 @@ Heard = Tensor | Ragged | QueryKey | HeadLogits
 
 def heard_point(name: str, spec: SignalSpec) -> str:
     """The capture point at which a signal is heard. Raises StageError for settings that do not go together."""
-    place, point = f"cache.signals.{name}", parse_point(spec.point or name)
+    place, point = f"cache.signals.{name}", parse_point(spec.point or name, paths=True)
     if spec.codec == "pca":
         raise StageError(
             f"{place}: codec pca finds its directions in a finished cache: build the signal with f16 or int8, then "
@@ -80,7 +80,7 @@ def _schema(
 
 def _packing(name: str, spec: SignalSpec, values: Tensor | Ragged) -> Packing | None:
     """Rows that were heard with their lengths are packed, and causal maps are."""
-    axes = token_axes(parse_point(spec.point or name).kind, spec.reduce)
+    axes = token_axes(parse_point(spec.point or name, paths=True).kind, spec.reduce)
     if spec.causal and len(axes) != 2:
         raise StageError(f"cache.signals.{name}: causal is for attention maps, and this signal is none")
     return Packing(axes, spec.causal, implied=spec.causal) if spec.causal or isinstance(values, Ragged) else None

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache.codecs import HeadLogits
+from ....cache.codecs import HeadLogits
 
 
 def head_constants(signal: str) -> dict[str, str]:

@@ -1,0 +1,67 @@
+"""Which family a teacher is of, and what each family is made of. To add one: an adapter, its inputs, a line here."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ....cache.spec import SignalSpec
+from ....data import Source, ViewPolicy
+from ...errors import StageError
+from ..inputs.images import image_inputs
+from ..inputs.prepare import Prepare
+from ..spec import TeacherSpec
+from .adapter import Adapter
+from .image_classifier import ImageClassifier
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How a teacher of this kind is loaded, and how its inputs are prepared; `marks` are parts of the class names that
+    config.json says, in `architectures`."""
+
+    load: Callable[[TeacherSpec, Path, Mapping[str, SignalSpec], torch.device], Adapter]
+    inputs: Callable[[TeacherSpec, Path, Source, ViewPolicy], Prepare]
+    marks: tuple[str, ...]
+
+
+FAMILIES: dict[str, Family] = {  # the first whose mark fits
+    "image-classifier": Family(ImageClassifier, image_inputs, ("ForImageClassification",)),
+}
+
+
+def family_of(spec: TeacherSpec, folder: Path) -> str:
+    """teacher.family, or what config.json says. Raises StageError when it says nothing that is known."""
+    if spec.family != "auto":
+        return spec.family
+    classes = _architectures(folder)
+    for name, family in FAMILIES.items():
+        if any(mark in known for known in classes for mark in family.marks):
+            return name
+    if not classes and not (folder / "tokenizer_config.json").is_file():
+        return "image-classifier"
+    raise StageError(
+        f"teacher.family: {folder}/config.json names {', '.join(classes) or 'no architecture'}, which is of no family "
+        f"that this version knows; if the model can be loaded as one, say which: {', '.join(FAMILIES)}"
+    )
+
+
+def open_teacher(spec: TeacherSpec, folder: Path, signals: Mapping[str, SignalSpec], device: torch.device) -> Adapter:
+    """Load a teacher and listen to what `signals` name. Raises StageError for what it cannot load, or does not have."""
+    return FAMILIES[family_of(spec, folder)].load(spec, folder, signals, device)
+
+
+def teacher_inputs(spec: TeacherSpec, folder: Path, source: Source, policy: ViewPolicy) -> Prepare:
+    """What makes the teacher's inputs of a source's samples. Raises StageError when they do not meet."""
+    return FAMILIES[family_of(spec, folder)].inputs(spec, folder, source, policy)
+
+
+def _architectures(folder: Path) -> list[str]:
+    try:
+        content: Any = json.loads((folder / "config.json").read_bytes())
+        return [str(name) for name in content.get("architectures") or ()]
+    except (OSError, ValueError, AttributeError) as error:
+        raise StageError(f"teacher.model: {folder}/config.json cannot be read ({error})") from error

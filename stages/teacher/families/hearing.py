@@ -1,0 +1,125 @@
+"""A model that is run and heard at the points that signals name: what adapters of every family have in common."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ....cache.codecs import HeadLogits, QueryKey, Ragged
+from ....cache.spec import SignalSpec
+from ...capture import Listener, listen
+from ...capture.points import nearest, parse_point
+from ...capture.reduction import reduce_heard
+from ...errors import StageError
+from ..signals.signal_schema import Heard, heard_point
+from .head_ear import HeadEar
+
+_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+Given = Mapping[str, Tensor | Ragged]  # points that no listener hears, because the adapter computes them
+
+
+class Hearing:
+    """Listens to `model`, and to the `parts` of it that points name (`vision.hidden.3` is hidden.3 of part vision).
+
+    `given` are the points that the adapter itself gives in each run. Raises StageError for points the model lacks.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        signals: Mapping[str, SignalSpec],
+        device: torch.device,
+        autocast: str | None,
+        parts: Mapping[str, nn.Module] | None = None,
+        given: tuple[str, ...] = (),
+    ) -> None:
+        self.model, self._signals = model, dict(signals)
+        self._device, self._autocast = device, _AUTOCAST.get(autocast or "")
+        self._points = {name: heard_point(name, signal) for name, signal in signals.items()}
+        wanted = _by_part(set(self._points.values()).difference(given), parts or {}, given)
+        self._heads = tuple(name for name, signal in signals.items() if signal.codec == "head")
+        self._head_ear = HeadEar(model) if self._heads else None
+        self._ears: dict[str, Listener] = {}
+        with ExitStack() as stack:  # nothing stays on the model when a later point is refused
+            for part, points in wanted.items():
+                self._ears[part] = stack.enter_context(listen((parts or {}).get(part, model), sorted(points)))
+            self._stack = stack.pop_all()
+
+    def run(self, rows: int, call: Callable[[], Given | None]) -> dict[str, Heard]:
+        """What was heard while `call` ran the model once on `rows` rows, by signal; `call` returns the values of the
+        given points. Raises StageError for a signal that has not one value per row."""
+        if self.model.training:
+            raise StageError("the teacher is in training mode: dropout would be cached as if it were knowledge")
+        with torch.inference_mode(), self._precision():
+            heard: dict[str, Any] = {**(call() or {}), **self._collect()}
+        found = {name: self._reduce(name, heard[point]) for name, point in self._points.items()}
+        if self._head_ear is not None:
+            found.update(dict.fromkeys(self._heads, self._head_ear.collect(heard["logits"])))
+        for name, values in found.items():
+            _check_rows(name, values, rows)
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """For people: class, parameters, bytes of the weights."""
+        parameters = list(self.model.parameters())
+        return {
+            "class": type(self.model).__name__,
+            "parameters": sum(p.numel() for p in parameters),
+            "bytes": sum(p.numel() * p.element_size() for p in parameters),
+        }
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._head_ear is not None:
+            self._head_ear.close()
+        self._stack.close()
+
+    def _collect(self) -> dict[str, Any]:
+        return {
+            f"{part}.{point}" if part else point: values
+            for part, ears in self._ears.items()
+            for point, values in ears.collect().items()
+        }
+
+    def _reduce(self, name: str, values: Tensor | Ragged | QueryKey) -> Heard:
+        if isinstance(values, QueryKey):
+            return values
+        try:
+            return reduce_heard(self._signals[name].reduce, values)
+        except StageError as error:
+            raise StageError(f"cache.signals.{name}: {error}") from error
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._autocast is None else torch.autocast(self._device.type, dtype=self._autocast)
+
+
+def _check_rows(name: str, values: Heard, rows: int) -> None:
+    side: Tensor
+    match values:
+        case Ragged():
+            side = values.values
+        case QueryKey():
+            side = values.query
+        case HeadLogits():
+            side = values.hidden
+        case _:
+            side = values
+    if len(side) != rows:
+        raise StageError(
+            f"cache.signals.{name}: {tuple(side.shape)} was heard for {rows} rows, and a signal has one value per row, "
+            "rows first"
+        )
+
+
+def _by_part(points: set[str], parts: Mapping[str, nn.Module], given: tuple[str, ...]) -> dict[str, list[str]]:
+    """The points of each part, without its name; "" is the model. Raises StageError for a part that it lacks."""
+    found: dict[str, list[str]] = {}
+    for name in points:
+        point = parse_point(name, paths=True)
+        if point.part and point.part not in parts:
+            known = [*given, *(f"{part}.hidden.-1" for part in parts)]
+            raise StageError(f"{name}: this teacher has no part {point.part!r}{nearest(name, known)}")
+        found.setdefault(point.part, []).append(name.removeprefix(f"{point.part}.") if point.part else name)
+    return found

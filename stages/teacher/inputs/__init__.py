@@ -1,0 +1,1 @@
+"""From samples to what a teacher is called with: loader workers, preparation, batches."""
