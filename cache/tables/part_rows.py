@@ -17,7 +17,7 @@ from .array_place import ArrayPlace
 from .chunk_memory import chunk_memory
 from .map_budget import CHANGING, map_budget
 from .row_table import UNMAPPED, RowTable
-from .runs import merged, ranges, take_runs
+from .runs import merged, ranges
 from .slab_rows import ChunkRows, FileRows, SlabRows, compressed_rows, foreign_rows
 
 _APART = UNMAPPED - 1  # instead of a first row: not in the table, see UNMAPPED
@@ -47,7 +47,7 @@ class PartRows:
             index = table.starts[slab]
             index += row  # negative for a slab that is not in the table
             if index.min() >= 0:
-                table.rows.take(index, 0, out, "clip")  # "raise" would gather into another buffer first
+                table.take(index, out)
                 return
         most = map_budget().most
         for start in range(0, len(row), most):  # a table holds that many files in any case
@@ -61,7 +61,7 @@ class PartRows:
             used = count > 0
             table, first = self._located(slab[used])
             if table is not None and (first >= 0).all():
-                return take_runs(table.rows, first + start[used], count[used])
+                return table.take_runs(first + start[used], count[used])
         out = np.empty((int(count.sum()), *self._part.shape), self._part.dtype)
         self.take(np.repeat(slab, count), ranges(start, count), out)
         return out
@@ -170,9 +170,11 @@ class PartRows:
     ) -> None:
         mapped = first >= 0
         if table is not None and mapped.all():
-            table.rows.take(first + row, 0, out, "clip")
+            table.take(first + row, out)
         elif table is not None:
-            out[mapped] = table.rows[(first + row)[mapped]]
+            found = np.empty((int(mapped.sum()), *self._part.shape), self._part.dtype)
+            table.take((first + row)[mapped], found)
+            out[mapped] = found
         for number in np.unique(slab[~mapped]).tolist():
             chosen = slab == number
             out[chosen] = self._apart[number].gather(row[chosen])

@@ -9,15 +9,19 @@ import numpy as np
 from ..codecs import Part
 from .address_range import HUGE, AddressRange
 from .map_budget import CHANGING, map_budget
+from .runs import copied_runs, ranges
 
 _MOST_ADDRESSES = 1 << 42  # a process has 2^47; more files than fit here start a new table
 _LEAST_ADDRESSES = 1 << 28
+_SMALL = 128  # bytes of a row from which a copy of each costs no more than one of each run
 UNMAPPED = -(1 << 62)  # the first row of a file that has no place: no row number makes it positive
 
 
 class RowTable:
-    """Files of `slabs` shards. `starts` (slabs,) int64 is a file's first row, negative until it is mapped; `rows` is
-    the array (rows, *shape), of which only the rows of mapped files may be touched."""
+    """Files of `slabs` shards. `starts` (slabs,) int64 is a file's first row, negative until it is mapped.
+
+    The array itself stays inside: whoever prints one touches addresses that nothing is mapped to.
+    """
 
     def __init__(self, part: Part, slabs: int, wanted: int) -> None:
         """`wanted` is an upper bound of the files' bytes. Raises OSError where no addresses can be had."""
@@ -28,8 +32,22 @@ class RowTable:
         self.starts = np.full(slabs, UNMAPPED, np.int64)
         self._range = _reserve(wanted + slabs * self._step, self._step)
         count = self._range.size // self._row_bytes
-        flat = np.asarray(self._range)[: count * self._row_bytes]
-        self.rows: np.ndarray = flat.view(dtype).reshape(count, *part.shape)
+        self._rows: np.ndarray = (
+            np.asarray(self._range)[: count * self._row_bytes].view(dtype).reshape(count, *part.shape)
+        )
+
+    def take(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """Copy rows (n,) of mapped files, which the caller has checked, into `out` (n, *shape)."""
+        self._rows.take(rows, 0, out, "clip")  # "raise" would gather into another buffer first
+
+    def take_runs(self, first: np.ndarray, count: np.ndarray) -> np.ndarray:
+        """Rows first..first+count of each run, one run after another: a new array (sum of counts, *shape)."""
+        if self._row_bytes < _SMALL and len(first):
+            runs = copied_runs(self._range, first * self._row_bytes, count * self._row_bytes)
+            return runs.view(self._rows.dtype).reshape(-1, *self._rows.shape[1:])
+        out = np.empty((int(count.sum()), *self._rows.shape[1:]), self._rows.dtype)
+        self.take(ranges(first, count), out)
+        return out
 
     def add(self, slab: int, descriptor: int, size: int) -> bool:
         """Map the file of a slab, `size` bytes; False when there is no place for it."""

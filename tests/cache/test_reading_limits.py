@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import TracebackException
 
 import numpy as np
 import pytest
@@ -222,3 +223,18 @@ def _record(path: Path) -> dict[str, object]:
 
     data = path.read_bytes()
     return {"bytes": len(data), "xxh3": xxhash.xxh3_128_hexdigest(data)}
+
+
+def test_showing_a_reader_touches_no_address_without_a_file(tmp_path: Path) -> None:
+    """Debuggers and tracebacks print what they find: arguments, locals, attributes."""
+    reader, _ = write_slabs(tmp_path, TEXT, 8, (20,) * 5, 0)
+    reader.read(np.array([2]), np.array([3]))
+    part = reader._arrays["values"]
+    assert part._table is not None
+    for shown in (reader, part, part._table, part._table._range):
+        assert len(repr(shown)) < 200
+    wrong = np.zeros((1, 2, 3), np.int64)  # fails inside
+    for fail in (lambda: part.take_runs(np.array([2]), np.array([0]), wrong), lambda: part._table.take(wrong, wrong)):
+        with pytest.raises((ValueError, TypeError)) as error:
+            fail()
+        "".join(TracebackException.from_exception(error.value, capture_locals=True).format())
