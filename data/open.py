@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..remote.address import is_remote
 from .errors import DataError
 from .folder import folder_source
 from .names import shard_names
 from .open_files import TarFile
+from .remote_file import RemoteFiles
 from .source import Source
 from .spec import SourceSpec
 from .tar_catalogue import Fields
@@ -15,13 +15,16 @@ from .tar_files import tar_files
 from .webdataset import TarSource
 
 
-def open_source(spec: SourceSpec) -> Source:
-    """Lists the source's shards; no sample is read yet. Raises DataError when there is nothing to read."""
-    return folder_source(spec) if spec.kind == "folder" else _tar_source(spec)
+def open_source(spec: SourceSpec, remote: RemoteFiles | None = None) -> Source:
+    """Lists the source's shards; no sample is read yet. Raises DataError when there is nothing to read.
+
+    `remote` finds tar shards that lie elsewhere; without it an address is refused.
+    """
+    return folder_source(spec) if spec.kind == "folder" else _tar_source(spec, remote)
 
 
-def _tar_source(spec: SourceSpec) -> TarSource:
-    files = _files((spec.path,) if isinstance(spec.path, str) else spec.path)
+def _tar_source(spec: SourceSpec, remote: RemoteFiles | None) -> TarSource:
+    files = _files((spec.path,) if isinstance(spec.path, str) else spec.path, remote)
     names = shard_names([Path(str(file)) for file in files])
     fields = Fields(
         image=_extensions(spec.image),
@@ -37,15 +40,12 @@ def _extensions(extensions: Sequence[str]) -> tuple[str, ...]:
     return tuple(extension.lower().lstrip(".") for extension in extensions)
 
 
-def _files(patterns: Sequence[str]) -> Sequence[TarFile]:
-    remote = [pattern for pattern in patterns if is_remote(pattern)]
-    if remote and len(remote) < len(patterns):
+def _files(patterns: Sequence[str], remote: RemoteFiles | None) -> Sequence[TarFile]:
+    local = [pattern.removeprefix("file://") for pattern in patterns]
+    addresses = [pattern for pattern in local if "://" in pattern]
+    if addresses and len(addresses) < len(patterns):
         raise DataError("source.path: some of its shards are local and some are not. Put them into one place")
-    if not remote:
-        return tar_files([pattern.removeprefix("file://") for pattern in patterns])
-    from .remote_files import remote_tars
-
-    return remote_tars(remote)
+    return remote(addresses) if addresses and remote is not None else tar_files(local)
 
 
 def _bytes(file: TarFile) -> int:

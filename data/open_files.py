@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import DataError
-from .remote_tar import RemoteTar
+from .remote_file import RemoteFile
 
-TarFile = Path | RemoteTar
+TarFile = Path | RemoteFile
 
 _MOST = 32
 

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 
-from ..data import ViewPolicy, open_source
+from ..data import ViewPolicy
 from ..stages.teacher.extension import member_jobs
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import BuildSummary, build_cache
 from .config import Config
 from .console import console, progress_bar
-from .jobs import cache_root, check_splits, held_out_signals, held_out_views
+from .jobs import cache_root, check_splits, held_out_signals, held_out_views, source_of
 
 
 def cache_job(config: Config, held_out: bool) -> CacheJob:
     """The job of one cache."""
-    source = open_source(config.evaluate.source if held_out else config.source)
+    source = source_of(config.evaluate.source if held_out else config.source)
     views = held_out_views(config.views) if held_out else config.views
     return CacheJob(
         root=cache_root(config, held_out),

@@ -7,6 +7,7 @@ from ..data import Source, ViewPolicy, open_source
 from ..data.spec import SourceSpec, ViewsSpec
 from ..stages.asked_cache import AskedCache
 from ..stages.errors import StageError
+from ..stages.remote_source import remote_tars
 from ..stages.student.join import Join
 from .config import Config
 
@@ -38,7 +39,7 @@ def open_joined(config: Config, held_out: bool = False) -> tuple[Cache, Join]:
     spec = config.evaluate.source if held_out else config.source
     views = held_out_views(config.views) if held_out else config.views
     signals = held_out_signals(config) if held_out else dict(config.cache.signals)
-    source, policy = open_source(spec), ViewPolicy(views)
+    source, policy = source_of(spec), ViewPolicy(views)
     asked = AskedCache(source, policy, views.keep_pixels, signals, config.cache.block)
     cache = open_cache(config.held_out_path if held_out else config.cache_path, asked)
     cache.require_complete()
@@ -46,8 +47,8 @@ def open_joined(config: Config, held_out: bool = False) -> tuple[Cache, Join]:
 
 
 def source_of(spec: SourceSpec) -> Source:
-    """Open a source."""
-    return open_source(spec)
+    """Open a source, wherever it lies."""
+    return open_source(spec, remote_tars)
 
 
 def cache_root(config: Config, held_out: bool) -> Address:

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 
-from ..data import open_source
 from .config import Config
 from .errors import ConfigError
+from .jobs import source_of
 
 
 def choose_shards(config: Config, text: str | None) -> Callable[[str], bool]:
     """A test of shard names from text such as "train-0003" or "0-3,7". Raises ConfigError for what there is not."""
     if text is None:
         return lambda shard: True
-    chosen = named_shards(list(open_source(config.source).shards()), text)
+    chosen = named_shards(list(source_of(config.source).shards()), text)
     return lambda shard: shard in chosen
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ...remote.address import beside, is_remote, local_path
-from ...remote.errors import RemoteError
 from ..errors import CacheError
+from ..remote.address import beside, is_remote, local_path
+from ..remote.errors import RemoteError
 from .folder import FolderStore
 from .store import Store
 

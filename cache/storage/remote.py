@@ -16,13 +16,13 @@ from uuid import uuid4
 
 import xxhash
 
-from ...remote.address import below
-from ...remote.ahead import Ahead
-from ...remote.client import Client, client_of
-from ...remote.errors import RemoteError, RemoteSizeError
-from ...remote.mirror import Mirror, local_mirror, place_of
-from ...remote.scratch import Scratch, new_scratch
 from ..errors import CacheError, CacheUnreachableError, CacheWriteError, DamagedCacheError
+from ..remote.address import below
+from ..remote.ahead import Ahead
+from ..remote.client import Client, client_of
+from ..remote.errors import RemoteError, RemoteSizeError
+from ..remote.mirror import Mirror, local_mirror, place_of
+from ..remote.scratch import Scratch, new_scratch
 from .store import Entry, StoredFile
 
 Records = Mapping[str, Mapping[str, Any]]  # {"bytes", "xxh3"} by name below the store

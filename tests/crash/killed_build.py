@@ -6,6 +6,7 @@ from teachercache.cache import open_cache
 from teachercache.cache.keeping.verify import verify_cache
 from teachercache.cache.spec import SignalSpec
 from teachercache.data import SourceSpec, ViewPolicy, ViewsSpec, open_source
+from teachercache.stages.remote_source import remote_tars
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 from teachercache.stages.teacher.spec import TeacherSpec
@@ -26,7 +27,7 @@ def job(state: tuple[str, str, str], number: int) -> CacheJob:
     root, images, teacher = state
     return CacheJob(
         root=f"{root}/round-{number}",  # a folder, or an address in a store
-        source=open_source(SourceSpec(path=f"{images}/*.tar")),
+        source=open_source(SourceSpec(path=f"{images}/*.tar"), remote_tars),
         policy=ViewPolicy(ViewsSpec.model_validate({"count": 3, "size": 16, "operations": [{"op": "crop"}]})),
         keep_pixels=True,
         teacher=TeacherSpec(model=teacher, device="cpu", workers=0, batch_size=3),

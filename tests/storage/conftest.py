@@ -64,7 +64,7 @@ def address(s3_server: Any, gate: Any) -> str:
 
 def held(folder: Path) -> int:
     """Bytes of all files of a mirror, while nobody makes room or takes it."""
-    from teachercache.remote.usage import locked
+    from teachercache.cache.remote.usage import locked
 
     with locked(folder / ".usage"):
         found = [path for path in folder.rglob("*") if path.name != ".usage"]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from teachercache.remote.errors import RemoteError
-from teachercache.remote.mirror import Mirror, local_mirror
-from teachercache.remote.scratch import new_scratch
-from teachercache.remote.settings import size_of
+from teachercache.cache.remote.errors import RemoteError
+from teachercache.cache.remote.mirror import Mirror, local_mirror
+from teachercache.cache.remote.scratch import new_scratch
+from teachercache.cache.remote.settings import size_of
 
 SIZE = 1000
 

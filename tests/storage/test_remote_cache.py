@@ -12,8 +12,8 @@ import pytest
 
 from teachercache.cache import CacheError, CacheWriteError, DamagedCacheError, create_cache, open_cache
 from teachercache.cache.keeping.verify import verify_cache
+from teachercache.cache.remote.client import client_of
 from teachercache.cache.storage.address import open_store
-from teachercache.remote.client import client_of
 
 Values = dict[str, dict[str, np.ndarray]]
 

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from teachercache.cache import open_cache
+from teachercache.cache.remote.client import client_of
 from teachercache.cache.storage.address import open_store
 from teachercache.pipeline.cli import main
-from teachercache.remote.client import client_of
 
 TESTS = Path(__file__).parents[1]
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from teachercache.cache.remote.client import client_of
 from teachercache.data import DataError, Source, SourceSpec, check_ids, open_source
-from teachercache.remote.client import client_of
+from teachercache.stages.remote_source import remote_tars
 
 
 def tar(*keys: str, size: int = 700) -> bytes:
@@ -39,7 +40,7 @@ def put(address: str) -> Callable[[Mapping[str, bytes]], str]:
 
 
 def source(*patterns: str, **settings: Any) -> Source:
-    return open_source(SourceSpec(path=patterns if len(patterns) > 1 else patterns[0], **settings))
+    return open_source(SourceSpec(path=patterns if len(patterns) > 1 else patterns[0], **settings), remote_tars)
 
 
 def test_a_source_in_a_store_is_the_source_of_its_files(put: Any, tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import typer
 
 from ....cache import Cache, open_cache
 from ....cache.rewriting.slice import slice_plan
-from ....data import DataError, open_source
+from ....data import DataError
 from ...config import load_config
 from ...console import console
 from ...errors import ConfigError
+from ...jobs import source_of
 from ...rewriting import run_rewrite
 from ...shard_choice import named_shards
 from .location import CachePath, DryRun, NewPath, cache_address, is_config
@@ -61,6 +62,6 @@ def _source(path: str, cache: Cache, names: list[str] | None) -> dict[str, Any] 
     if same or not is_config(path):
         return None
     try:
-        return dict(open_source(load_config(Path(path)).source).restricted(kept).fingerprint)
+        return dict(source_of(load_config(Path(path)).source).restricted(kept).fingerprint)
     except DataError:
         return None  # some shards of a folder are no source by themselves

@@ -9,12 +9,12 @@ from fnmatch import fnmatchcase
 
 from braceexpand import braceexpand
 
-from ..remote.address import below, scheme_of
-from ..remote.client import RemoteFile, client_of
-from ..remote.errors import RemoteError
-from .errors import DataError
-from .remote_tar import RemoteTar
-from .tar_files import refuse_compressed_name
+from ...cache.remote.address import below, scheme_of
+from ...cache.remote.client import RemoteFile, client_of
+from ...cache.remote.errors import RemoteError
+from ...data import DataError
+from ...data.tar_files import refuse_compressed_name
+from .tar import RemoteTar
 
 
 def remote_tars(patterns: Sequence[str]) -> list[RemoteTar]:

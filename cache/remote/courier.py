@@ -1,6 +1,6 @@
 """A process that fetches for one that cannot: the libraries' threads do not live on in a forked child, and calls hang.
 
-`python -m teachercache.remote.courier ADDRESS` reads (method, arguments) from its input, pickled by its own parent, and
+`python -m teachercache.cache.remote.courier ADDRESS` reads (method, arguments) from its input, pickled by its own parent, and
 writes what the address's client answers. It ends when its input does, so it never outlives its parent for long.
 """
 
@@ -22,7 +22,7 @@ class Courier:
     """Files below an address, as a Client: every call is made by a process of its own, one after another."""
 
     def __init__(self, address: str) -> None:
-        command = [sys.executable, "-m", "teachercache.remote.courier", address]
+        command = [sys.executable, "-m", "teachercache.cache.remote.courier", address]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._address = address
         self._process = subprocess.Popen(

@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import xxhash
 
-from ..remote.errors import RemoteError
-from .errors import DataError
+from ...cache.remote.errors import RemoteError
+from ...data import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ class RemoteTar:
 
     def open(self) -> BinaryIO:
         """The local copy, downloaded when it is not there. Raises DataError when it cannot be had."""
-        from ..remote.mirror import local_mirror, place_of
+        from ...cache.remote.mirror import local_mirror, place_of
 
         copy = f"{xxhash.xxh3_64_hexdigest(self.version.encode())}/{self.name.rpartition('/')[2]}"
         with self._errors():
             return local_mirror().open(place_of(str(self)), copy, lambda: self.bytes, self._load)
 
     def _load(self, path: Path, size: int) -> None:
-        from ..remote.client import client_of
+        from ...cache.remote.client import client_of
 
         client_of(self.folder).download(self.name, path, size)
 
