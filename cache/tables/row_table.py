@@ -13,7 +13,7 @@ from .runs import copied_runs, ranges
 
 _MOST_ADDRESSES = 1 << 42  # a process has 2^47; more files than fit here start a new table
 _LEAST_ADDRESSES = 1 << 28
-_SMALL = 128  # bytes of a row from which a copy of each costs no more than one of each run
+_SMALL = 64  # bytes of a row from which a copy of each costs no more than one of each run
 UNMAPPED = -(1 << 62)  # the first row of a file that has no place: no row number makes it positive
 
 
