@@ -12,7 +12,7 @@ from .errors import CacheWriteError
 from .format.constants import publish_constants
 from .format.fingerprint import check_fingerprint
 from .format.manifest import MANIFEST_FILE, Manifest, publish_manifest, read_manifest
-from .format.zarr_metadata import group_json
+from .format.zarr_metadata import ROOT_FILE, root_json
 from .grid.asked import Asked, fitting_members, require_all
 from .grid.extension import extension_folder, extension_names, read_extension
 from .grid.member import Member
@@ -60,6 +60,8 @@ def cache_exists(path: str | Path) -> bool:
         open_store(path).read(MANIFEST_FILE)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True  # who opens it is told what is wrong
     return True
 
 
@@ -77,7 +79,7 @@ def create_cache(path: str | Path, manifest: Manifest, constants: Mapping[str, n
     there, CacheWriteError when the folder cannot be written.
     """
     store = open_store(path)
-    store.publish("shards/zarr.json", group_json({"teachercache": {"format": 1}}))
+    store.publish(ROOT_FILE, root_json())
     if constants:
         manifest = replace(manifest, constants=publish_constants(store, constants))
     publish_manifest(store, manifest)

@@ -6,6 +6,7 @@ The manifest says which constants there are and what their bytes are; they are w
 import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -39,14 +40,15 @@ def read_constant(store: Store, name: str, constant: Constant) -> np.ndarray:
     """The array, read-only. Raises DamagedCacheError when its file is not what was written."""
     path = f"{store.url}/{constant.file}"
     try:
-        data = store.read(constant.file)
+        data = _bytes(store, constant)
     except OSError as error:
-        raise DamagedCacheError(f"{path}: constant {name} cannot be read ({error.strerror})") from error
+        raise DamagedCacheError(f"{path}: constant {name} cannot be read ({error.strerror or error})") from error
     if len(data) != constant.bytes or xxhash.xxh3_128_hexdigest(data) != constant.xxh3:
         raise DamagedCacheError(f"{path}: constant {name} was changed after it was written")
-    array: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
-    array.flags.writeable = False
-    return array
+    try:
+        return _array(data)
+    except (ValueError, TypeError) as error:
+        raise DamagedCacheError(f"{path}: constant {name} is no .npy file of numbers ({error})") from error
 
 
 def read_constants(content: Any) -> dict[str, Constant]:
@@ -62,6 +64,28 @@ def read_constants(content: Any) -> dict[str, Constant]:
         check_name(file, "constant file")
         found[check_name(name, "constant")] = constant
     return found
+
+
+def _bytes(store: Store, constant: Constant) -> bytes:
+    """The bytes of its file, and of one that is too long no more than that shows."""
+    data = bytearray()
+    for piece in store.pieces(constant.file):
+        data += piece
+        if len(data) > constant.bytes:
+            break
+    return bytes(data)
+
+
+def _array(data: bytes) -> np.ndarray:
+    """The numbers of a .npy file, read-only. Raises ValueError for one whose header claims what is not there."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("its format is not 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    there, claimed = len(data) - file.tell(), prod(shape) * dtype.itemsize
+    if dtype.kind not in "biufc" or min(shape, default=0) < 0 or there != claimed:
+        raise ValueError(f"its header tells of {dtype} {shape}, and {there} bytes follow")
+    return np.frombuffer(data, dtype, prod(shape), file.tell()).reshape(shape, order="F" if fortran else "C")
 
 
 def _publish(store: Store, name: str, array: np.ndarray) -> Constant:

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import CacheError
 from ..storage.store import Store
 from .constants import Constant, read_constants
-from .document import digest, open_document, seal_document
+from .document import digest, read_document, seal_document
 from .schema import SignalSchema, check_name, read_schema
 
 MANIFEST_FILE = "manifest.json"
@@ -65,7 +65,7 @@ def read_manifest(store: Store) -> Manifest:
     """The manifest of a cache. Raises CacheError when there is none or it cannot be believed."""
     path = f"{store.url}/{MANIFEST_FILE}"
     try:
-        content = open_document(store.read(MANIFEST_FILE), path)
+        content = read_document(store, MANIFEST_FILE)
     except (FileNotFoundError, NotADirectoryError):
         raise CacheError(
             f"{store.url} is no cache (it has no {MANIFEST_FILE}); `teachercache cache build` makes one"

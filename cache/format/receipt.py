@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import DamagedCacheError
 from ..storage.store import Store
-from .document import open_document, seal_document
+from .document import read_document, seal_document
 from .schema import check_name
 
-_MOST = 1 << 48  # rows of a shard, bytes of a file: more is meant to hurt
+MOST_ROWS, _MOST_BYTES = 1 << 28, 1 << 48  # of a shard, of a file: more is meant to hurt
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def read_receipt(store: Store, shard: str) -> Receipt | None:
     """The shard's receipt, None when there is none. Raises DamagedCacheError for one that cannot be believed."""
     path = f"{store.url}/{receipt_name(shard)}"
     try:
-        content = open_document(store.read(receipt_name(shard)), path)
-    except FileNotFoundError:
+        content = read_document(store, receipt_name(shard))
+    except (FileNotFoundError, NotADirectoryError):
         return None
     content.pop("format")
     try:
@@ -83,11 +83,11 @@ def _check(receipt: Receipt, shard: str) -> None:
     if len(parts) != 2 or parts[0] != "shards" or not parts[1].startswith(f"{shard}."):
         raise ValueError(f"folder {receipt.folder!r} is not one of this shard's")
     check_name(parts[1], "folder")
-    _check_count(receipt.rows, "rows")
+    _check_count(receipt.rows, MOST_ROWS, "rows")
     for name, record in receipt.files.items():
         if ".." in name.split("/") or not name.startswith(("shards/", "rows/")) or "\\" in name or "\0" in name:
             raise ValueError(f"file {name!r} lies outside the shard")
-        _check_count(record["bytes"], f"bytes of file {name!r}")
+        _check_count(record["bytes"], _MOST_BYTES, f"bytes of file {name!r}")
     for name in ("source", "error", "cost", "versions"):
         if not isinstance(getattr(receipt, name), Mapping):
             raise ValueError(f"its {name} are {getattr(receipt, name)!r}")
@@ -95,8 +95,8 @@ def _check(receipt: Receipt, shard: str) -> None:
     _check_word(receipt.source.get("xxh3", ""))
 
 
-def _check_count(number: Any, what: str) -> None:
-    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= _MOST:
+def _check_count(number: Any, most: int, what: str) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= most:
         raise ValueError(f"{number!r} {what}")
 
 

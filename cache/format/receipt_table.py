@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from .receipt import Finished, Receipt
+from .receipt import MOST_ROWS, Finished, Receipt
 
 TABLE_FILE = "receipts.arrow"
 _CHECKSUM = b"teachercache.xxh3"
@@ -144,7 +144,8 @@ def _is_possible(table: ReceiptTable) -> bool:
         folder.startswith(f"shards/{shard}.") and "/" not in folder[7:]
         for shard, folder in zip(table.shards, table.folders, strict=True)
     )
-    return named and bool(np.all(table.rows >= 0)) and np.array_equal(firsts, _firsts(table.rows))
+    rows = table.rows
+    return named and bool(np.all((rows >= 0) & (rows <= MOST_ROWS))) and np.array_equal(firsts, _firsts(table.rows))
 
 
 def _firsts(rows: np.ndarray) -> np.ndarray:

@@ -10,8 +10,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ..errors import DamagedCacheError
+from ..errors import CacheError, DamagedCacheError
+from ..storage.regular import open_regular
+
+_LONGEST_ID = 4096  # characters; all ids of a shard are kept as wide as the longest one
 
 
 def rows_path(folder: str) -> str:
@@ -33,7 +37,9 @@ class RowIndex:
 
 
 def encode_rows(rows: RowIndex) -> bytes:
-    """The bytes of the Arrow IPC file."""
+    """The bytes of the Arrow IPC file. Raises CacheError for an id that no reader would accept."""
+    if rows.ids.dtype.itemsize > 4 * _LONGEST_ID:
+        raise CacheError(f"sample ids have at most {_LONGEST_ID} characters, not {rows.ids.dtype.itemsize // 4}")
     width = rows.parameters.shape[1]
     flat = pa.array(np.ascontiguousarray(rows.parameters, dtype="<f8").reshape(-1))
     columns: dict[str, Any] = {
@@ -52,16 +58,37 @@ def encode_rows(rows: RowIndex) -> bytes:
     return data
 
 
-def read_rows(path: Path, parameters: int) -> RowIndex:
-    """Read a row index, mapped. Raises DamagedCacheError when it is missing, cut short or of another shape."""
+def read_rows(path: Path, parameters: int, rows: int) -> RowIndex:
+    """Read a row index of `rows` rows, mapped. Raises DamagedCacheError when it is missing, cut short or of another
+    shape. Nothing in it is believed before Arrow has proven that it lies within the file."""
     try:
+        open_regular(path).close()
         with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all().combine_chunks()
+            table = pa.ipc.open_file(source).read_all()
+        table.validate(full=True)
+        _check_form(table, parameters, rows)
+        table = table.combine_chunks()
         labels = table["label"].fill_null(-1).to_numpy()
         ids = np.asarray(table["id"].to_pylist(), dtype=np.str_)
         views = table["view"].to_numpy()
         flat = table["parameters"].combine_chunks().flatten() if parameters else None
         values = np.zeros((len(ids), 0)) if flat is None else flat.to_numpy().reshape(len(ids), parameters)
-    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError, MemoryError) as error:
         raise DamagedCacheError(f"{path}: the row index cannot be read ({error})") from error
     return RowIndex(ids, views, labels, values)
+
+
+def _check_form(table: Any, parameters: int, rows: int) -> None:
+    """Raise ValueError for a table that is no row index of so many rows."""
+    if len(table) != rows:
+        raise ValueError(f"it has {len(table)} rows where the receipt says {rows}")
+    types = {name: table.schema.field(name).type for name in ("id", "view", "label", "parameters")}
+    floats = types.pop("parameters")
+    if types != {"id": pa.string(), "view": pa.uint16(), "label": pa.int64()} or not (
+        pa.types.is_fixed_size_list(floats) and (floats.list_size, floats.value_type) == (parameters, pa.float64())
+    ):
+        raise ValueError(f"its columns are {', '.join(f'{each.name} {each.type}' for each in table.schema)}")
+    if any(table[name].null_count for name in ("id", "view", "parameters")):
+        raise ValueError("an id, a view or a parameter is missing")
+    if rows and pc.max(pc.binary_length(table["id"])).as_py() > 4 * _LONGEST_ID:
+        raise ValueError(f"an id has more than {_LONGEST_ID} characters")

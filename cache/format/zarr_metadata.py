@@ -10,6 +10,7 @@ import numpy as np
 
 from ..codecs import Part
 
+ROOT_FILE = "shards/zarr.json"
 COMPRESSIONS = ("none", "zstd")
 _ELEMENTS = 4096
 _COMPRESSED_BYTES = 1 << 19  # of a chunk before it is compressed
@@ -20,6 +21,11 @@ _ZSTD = {"name": "zstd", "configuration": {"level": 3, "checksum": True}}
 def group_json(attributes: Mapping[str, Any]) -> bytes:
     """zarr.json of a group."""
     return _encode({"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)})
+
+
+def root_json() -> bytes:
+    """zarr.json of the group of all shards."""
+    return group_json({"teachercache": {"format": 1}})
 
 
 def part_block(part: Part, block: int, compression: str = "none") -> int:

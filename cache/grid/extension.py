@@ -4,7 +4,7 @@ An extension exists from the moment its marker is published, after its manifest.
 """
 
 from ..errors import CacheError, DamagedCacheError
-from ..format.document import open_document, seal_document
+from ..format.document import read_document, seal_document
 from ..format.manifest import Manifest, read_manifest
 from ..format.schema import check_name
 from ..storage.store import Store
@@ -39,7 +39,10 @@ def read_extension(store: Store, name: str) -> Manifest:
         raise
     except CacheError as error:
         raise DamagedCacheError(f"{below.url}: the extension cannot be read ({error})") from error
-    content = open_document(store.read(_marker(name)), f"{store.url}/{_marker(name)}")
+    try:
+        content = read_document(store, _marker(name))
+    except OSError as error:
+        raise DamagedCacheError(f"{store.url}/{_marker(name)} cannot be read ({error.strerror})") from error
     if content.get("manifest") != manifest.digest:
         raise DamagedCacheError(f"{below.url}: the manifest is not the one that {_marker(name)} names")
     return manifest

@@ -49,7 +49,7 @@ def _check_groups(member: Member, receipt: Receipt) -> None:
     for name, expected in said.items():
         try:
             found = json.loads(member.store.read(name))["attributes"]["teachercache"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedCacheError(f"{member.url}/{name} is no group of a cache ({error!r})") from error
         if json.dumps(found, sort_keys=True) != json.dumps(expected, sort_keys=True):
             raise DamagedCacheError(f"{member.url}/{name} describes something else than manifest and receipt do")

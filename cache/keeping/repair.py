@@ -11,6 +11,7 @@ from ..format.receipt import read_receipt, receipt_name
 from ..format.row_index import rows_path
 from ..grid.member import Member
 from .damage import Damage
+from .root_group import check_root, write_root
 from .table import check_table, remove_table
 
 
@@ -55,12 +56,14 @@ def retire_shard(member: Member, shard: str) -> str:
 
 
 def _mended(member: Member, damage: Damage, dry_run: bool) -> bool:
-    """Whether something that shards share could be mended: a wrong table of receipts is removed."""
-    try:
-        check_table(member)
-    except DamagedCacheError as error:
-        if str(error) == damage.problem:
-            if not dry_run:
-                remove_table(member)
-            return True
+    """Whether something that shards share could be mended: a wrong table of receipts is removed, and the root group,
+    which says nothing of its own, is written anew."""
+    for check, mend in ((check_table, remove_table), (check_root, write_root)):
+        try:
+            check(member)
+        except DamagedCacheError as error:
+            if str(error) == damage.problem:
+                if not dry_run:
+                    mend(member)
+                return True
     return False

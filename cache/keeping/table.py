@@ -1,4 +1,4 @@
-"""Whether the table of receipts says what the receipts say. One that is old or unreadable is nobody's harm: it is made
+"""Whether the table of receipts says what the receipts say. An old one is nobody's harm, and one that is damaged is made
 anew when the cache is opened. One that would be believed and is wrong would give wrong rows."""
 
 from ..errors import CacheError, DamagedCacheError
@@ -7,13 +7,16 @@ from ..grid.member import Member
 
 
 def check_table(member: Member) -> None:
-    """Raise DamagedCacheError for a table that fits the receipts' files and differs from their content."""
+    """Raise DamagedCacheError for a table that is damaged, or that fits the receipts' files and differs from their
+    content."""
     try:
         table = decode_table(member.store.read(TABLE_FILE))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return
+    except OSError as error:
+        raise DamagedCacheError(f"{member.url}/{TABLE_FILE} cannot be read ({error.strerror or error})") from error
     if table is None:
-        return
+        raise DamagedCacheError(f"{member.url}/{TABLE_FILE} is damaged; opening the cache makes it anew")
     listed = {entry.name: (entry.bytes, entry.version) for entry in member.store.entries("receipts")}
     for record in table.records():
         shard, identity = record["shard"], (record["size"], record["version"])

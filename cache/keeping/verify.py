@@ -14,6 +14,7 @@ from .coverage import check_coverage
 from .damage import Damage
 from .files import check_files
 from .ranges import check_ranges
+from .root_group import check_root
 from .table import check_table
 
 Progress = Callable[[str], None]  # hears each shard's name when it is done
@@ -71,16 +72,17 @@ def _verified(member: Member, shard: str, fast: bool) -> tuple[Damage | None, np
 
 
 def _shared(member: Member) -> Iterator[str]:
-    """What is wrong with what all shards of a member share: its constants, and the table of its receipts."""
+    """What is wrong with what all shards of a member share: its constants, the table of its receipts, the root."""
     for name in member.manifest.constants:
         try:
             member.constant(name)
         except DamagedCacheError as error:
             yield str(error)
-    try:
-        check_table(member)
-    except DamagedCacheError as error:
-        yield str(error)
+    for check in (check_table, check_root):
+        try:
+            check(member)
+        except DamagedCacheError as error:
+            yield str(error)
 
 
 @dataclass(slots=True)

@@ -91,8 +91,8 @@ class SignalRows:
     def _part_rows(self, part: Part, rows: np.ndarray) -> PartRows:
         """Ragged files are taken to be as large as if every row were the longest: addresses cost nothing."""
         chunk = part_block(part, self._block)
-        elements = rows * self._longest() if part.ragged else rows
-        chunks = np.maximum(1, -(-elements // chunk))
+        elements = rows.astype(np.float64) * (self._longest() if part.ragged else 1)  # no claim overflows
+        chunks = np.maximum(1, np.ceil(elements / chunk))
         row_bytes = np.dtype(part.dtype).itemsize * prod(part.shape)
         wanted = int((chunks * (chunk * row_bytes + 16) + 4).sum())
         return PartRows(part, len(rows), wanted, lambda number: self._place(part, number))
@@ -111,7 +111,9 @@ class SignalRows:
         return f"{folder}/zarr.json", f"{folder}/{chunk_file(1 + len(part.shape))}"
 
     def _lengths(self, number: int) -> np.ndarray:
-        out = np.empty(self._slabs[number].rows, np.uint32)
+        if rows := self._slabs[number].rows:  # the file is proven to hold that many rows before there is room for them
+            self._arrays[LENGTHS].take(np.array([number]), np.array([rows - 1]), np.empty(1, np.uint32))
+        out = np.empty(rows, np.uint32)
         self._arrays[LENGTHS].take(np.full(len(out), number), np.arange(len(out)), out)
         return out
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from ..errors import DamagedCacheError
 from .durable import publish_file, replace_file, sync_path, write_errors
+from .regular import open_regular
 from .store import Entry, StoredFile
 
 _PIECE = 1 << 22
@@ -26,14 +28,18 @@ class FolderStore:
         return str(self.root)
 
     def read(self, name: str) -> bytes:
-        return (self.root / name).read_bytes()
+        with open_regular(self.root / name) as file:
+            return file.read()
 
     def entries(self, folder: str) -> Sequence[Entry]:
         try:
             with os.scandir(self.root / folder) as found:
-                return sorted((_entry(item) for item in found if item.is_file()), key=lambda entry: entry.name)
+                entries = [entry for item in found if (entry := _entry(item)) is not None]
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            raise DamagedCacheError(f"{self.root / folder} cannot be listed ({error.strerror})") from error
+        return sorted(entries, key=lambda entry: entry.name)
 
     def tree(self, folder: str) -> Iterator[StoredFile]:
         for above, folders, names in os.walk(self.root / folder):
@@ -64,7 +70,7 @@ class FolderStore:
         return self.root / name
 
     def open(self, name: str) -> BinaryIO:
-        return (self.root / name).open("rb")
+        return open_regular(self.root / name)
 
     def fetch(self, names: Iterable[str]) -> None:
         pass
@@ -73,7 +79,7 @@ class FolderStore:
         return 0
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        with (self.root / name).open("rb") as file:
+        with open_regular(self.root / name) as file:
             while piece := file.read(_PIECE):
                 yield piece
 
@@ -113,6 +119,14 @@ def _remove_folder(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _entry(item: os.DirEntry[str]) -> Entry:
-    facts = item.stat()
+def _entry(item: os.DirEntry[str]) -> Entry | None:
+    """A file; None for a folder, and for a link to nothing. What cannot be looked at is listed, and fails when read."""
+    try:
+        if not item.is_file():
+            return None
+        facts = item.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Entry(item.name, 0, f"unreadable: {error.strerror}")
     return Entry(item.name, facts.st_size, f"{facts.st_mtime_ns}-{facts.st_ino}")

@@ -92,7 +92,7 @@ class ArrayPlace:
                 return True
             found, ours = json.loads(data), json.loads(expected)
             return all(found.get(key) == ours[key] for key in ("shape", "data_type", "chunk_grid", "codecs"))
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise DamagedCacheError(f"{self.store.url}/{name} cannot be read ({error})") from error
 
     def check_hash(self, file: BinaryIO) -> None:

@@ -18,7 +18,7 @@ class ElementEnds:
         self._rows, self._packing, self._lengths, self._longest = rows, packing, lengths, longest
         counts = np.asarray(rows, np.int64) + 1
         self._first = np.cumsum(counts) - counts
-        self._ends = np.empty(int(counts.sum()), np.int64)  # touched shard by shard: the rest takes no memory
+        self._ends = _room(int(counts.sum()))  # touched shard by shard: the rest takes no memory
         self._known = np.zeros(len(rows), np.bool_)
 
     def find(self, slab: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,3 +51,10 @@ class ElementEnds:
                 first, stop = self._first[number], self._first[number] + self._rows[number] + 1
                 self._ends[first], self._ends[first + 1 : stop] = 0, np.cumsum(self._packing.counts(lengths))
                 self._known[number] = True  # after the values: another thread may look
+
+
+def _room(rows: int) -> np.ndarray:
+    try:
+        return np.empty(rows, np.int64)
+    except MemoryError as error:
+        raise DamagedCacheError(f"the receipts claim {rows} rows, for which there is no memory: {error}") from error

@@ -12,9 +12,11 @@ import numpy as np
 from ..codecs import Part
 from ..errors import CacheError, DamagedCacheError
 from ..storage.folder import FolderStore
-from .array_place import ArrayPlace
+from .array_place import ArrayPlace, check_file
 from .chunk_memory import chunk_memory
 from .zstd import decompress
+
+_MOST_CHUNK_BYTES = 1 << 32
 
 
 class SlabRows(Protocol):
@@ -82,7 +84,7 @@ def compressed_rows(place: ArrayPlace, key: tuple[int, int]) -> ChunkRows:
     except OSError as error:
         raise DamagedCacheError(f"{place.where} cannot be read ({error.strerror})") from error
     sizes = index[:, 1]
-    if np.any(sizes <= 0) or sizes.sum() != end or np.any(index[:, 0] != np.cumsum(sizes) - sizes):
+    if np.any((sizes <= 0) | (sizes > end)) or sizes.sum() != end or np.any(index[:, 0] != np.cumsum(sizes) - sizes):
         raise DamagedCacheError(f"{place.where}: the chunks do not lie back to back up to the index")
 
     def decode(number: int) -> np.ndarray:
@@ -109,19 +111,36 @@ def foreign_rows(place: ArrayPlace, key: tuple[int, int]) -> ChunkRows:
         )
     try:
         array: Any = zarr.open_array(str(place.store.local(place.name)), mode="r")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCacheError(f"{place.store.url}/{place.name} cannot be read ({error})") from error
+    except Exception as error:  # what a library makes of a document that anybody may have written is not known
+        raise DamagedCacheError(f"{place.store.url}/{place.name} cannot be read ({error!r})") from error
     if array.shape != place.shape or array.dtype != np.dtype(place.part.dtype):
         raise DamagedCacheError(
             f"{place.store.url}/{place.name} holds {array.dtype} {array.shape} where the receipt and the manifest say "
             f"{place.part.dtype} {place.shape}"
         )
+    _check_foreign(place, array)
     chunk = int(array.chunks[0])
 
     def decode(number: int) -> np.ndarray:
         try:
             return np.asarray(array[number * chunk : (number + 1) * chunk])
-        except (OSError, ValueError, RuntimeError) as error:
-            raise DamagedCacheError(f"{place.store.url}/{place.name} cannot be read ({error})") from error
+        except Exception as error:
+            raise DamagedCacheError(f"{place.store.url}/{place.name} cannot be read ({error!r})") from error
 
     return ChunkRows(key, chunk, place.part, decode)
+
+
+def _check_foreign(place: ArrayPlace, array: Any) -> None:
+    """Raise DamagedCacheError for chunks of a size that cannot be meant, and for chunks without a file, which a Zarr
+    library reads as the fill value. With records, every file is compared with its own."""
+    where, outer = f"{place.store.url}/{place.name}", array.shards or array.chunks
+    if min(outer) < 1 or prod(outer) * array.dtype.itemsize > _MOST_CHUNK_BYTES:
+        raise DamagedCacheError(f"{where} has chunks {outer}, which cannot be meant")
+    files = sum(not file.name.endswith("/zarr.json") for file in place.store.tree(place.name))
+    wanted = prod(-(-size // step) for size, step in zip(array.shape, outer, strict=True))
+    if files < wanted:
+        raise DamagedCacheError(f"{where} has {files} files of {wanted} chunks: a missing one would read as its fill")
+    if place.records is not None:
+        for name in place.records():
+            if name.startswith(f"{place.name}/"):
+                check_file(place.store, name, place.records)
