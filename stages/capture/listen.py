@@ -90,7 +90,8 @@ class Listener:
         self._thread.mask = attention_mask(self._model, args, kwargs)
         self._thread.__dict__.pop("heard", None)
         if self._hidden:
-            kwargs = {**kwargs, "output_hidden_states": self._hidden_request()}
+            asked = _asked_too(kwargs.get("output_hidden_states"), self._hidden_request())
+            kwargs = {**kwargs, "output_hidden_states": asked}
         return args, kwargs
 
     def _hidden_request(self) -> list[int] | bool:
@@ -156,6 +157,8 @@ def _refuse_towers(model: nn.Module, points: Iterable[Point]) -> None:
     for point in points:
         if point.part or point.kind == "embeds":
             raise StageError(f"{type(model).__name__} has no point {point.name}: it has no towers that are known here")
+        if point.span:
+            raise StageError(f"{point.name}: spans are those of a vision-language teacher, and this is none")
 
 
 def _cut(point: Point, values: Tensor, mask: Tensor | None) -> Tensor | Ragged:
@@ -177,6 +180,14 @@ def _attention_layers(model: nn.Module, points: Iterable[Point]) -> dict[str, nn
             )
         _check_index(model, point, len(modules))
     return {point.name: modules[point.index] for point in wanted}
+
+
+def _asked_too(caller: Any, own: list[int] | bool) -> list[int] | bool:
+    """What the caller reads of a tower's hidden states stays there beside what is heard."""
+    if own is True or caller is True:
+        return True
+    also = [caller] if isinstance(caller, int) and caller is not False else list(caller or ())
+    return [*dict.fromkeys([*also, *own])] if isinstance(own, list) else own
 
 
 def _hidden_state(model: nn.Module, output: Any, point: Point) -> Tensor:

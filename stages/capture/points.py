@@ -9,6 +9,8 @@
 - `qk.N`: what `codec: factored` keeps of attention.N, a `QueryKey`; nothing else takes it.
 - `image_embeds`, `text_embeds`: what a model of two towers projects into their common space, (B, width), un-normalised;
   `vision.hidden.N`, `text.attention.N` and so on: the same inside one tower.
+- `hidden.N.SPAN`, `logits.SPAN`: the tokens of one span alone (text, image or action) of a vision-language model;
+  `attention.N.text-image`: what the text tokens (queries) see of the image tokens (keys), and so on for any two spans.
 - any other name is a module's path (`layer3.1.conv2`): what that module returns.
 
 N may be negative. Where the model is called with an attention_mask (B, T), all but logits without tokens and embeddings
@@ -26,6 +28,8 @@ from ..errors import StageError
 Kind = Literal["logits", "embedding", "embeds", "hidden", "attention", "qkv", "qk", "module"]
 _PATTERN = re.compile(
     r"(?P<whole>logits|embedding)|(?P<embeds>(?:image|text)_embeds)"
+    r"|(?P<spoken>logits)\.(?P<said>text|action)"
+    r"|(?P<mixed>hidden|attention)\.(?P<layer>-?\d+)\.(?P<span>(?:text|image|action)(?:-(?:text|image|action))?)"
     r"|(?:(?P<part>vision|text)\.)?(?P<layered>hidden|attention|qkv|qk)\.(?P<index>-?\d+)"
 )
 _PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
@@ -34,12 +38,14 @@ _FORMS = ("logits", "embedding", "hidden.-1", "attention.-1", "qkv.-1")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One capture point. `index` is the layer of a layer's point, else 0; `part` the tower it is in, "" for none."""
+    """One capture point. `index` is the layer of a layer's point, else 0; `part` the tower it is in, `span` the tokens
+    that are kept, each "" for none."""
 
     name: str
     kind: Kind
     index: int = 0
     part: str = ""
+    span: str = ""
 
 
 def parse_point(name: str, paths: bool = False) -> Point:
@@ -48,9 +54,10 @@ def parse_point(name: str, paths: bool = False) -> Point:
     Raises StageError, with the nearest forms, for a name that means none.
     """
     match = _PATTERN.fullmatch(name)
-    if match is not None:
-        kind = "embeds" if match["embeds"] else match["whole"] or match["layered"]
-        return Point(name, cast(Kind, kind), int(match["index"] or 0), match["part"] or "")
+    if match is not None and (match["mixed"] == "attention") == ("-" in (match["span"] or "")):
+        kind = "embeds" if match["embeds"] else match["whole"] or match["spoken"] or match["mixed"] or match["layered"]
+        span = match["said"] or match["span"] or ""
+        return Point(name, cast(Kind, kind), int(match["layer"] or match["index"] or 0), match["part"] or "", span)
     if paths and _PATH.fullmatch(name):
         return Point(name, "module")
     raise StageError(unknown_point(name, _FORMS))
