@@ -30,7 +30,7 @@ from .building import cache_job
 from .config import Config
 from .jobs import check_splits
 from .samples import FewSamples
-from .standing_cache import cache_to_try, standing_notes
+from .standing_cache import cache_to_try, heard, standing_notes
 from .training import chosen_trials, student_shape
 
 _SAMPLES = 2
@@ -71,7 +71,7 @@ def check_run(config: Config) -> Forecast:
     _check_labels(config, trials, samples, labelled)
     standing = standing_notes(job)
     with TemporaryDirectory(prefix="teachercache-check-") as folder:
-        few = replace(job, root=Path(folder) / "cache", source=FewSamples(job.source, _SAMPLES))
+        few = replace(job, root=Path(folder) / "cache", source=FewSamples(job.source, _SAMPLES), signals=heard(job))
         notes = (*standing, *build_cache(few).notes)
         build_cache(replace(held_out, root=Path(folder) / "held-out", source=FewSamples(held_out.source, _SAMPLES)))
         cache = open_cache(few.root, few.fingerprint)

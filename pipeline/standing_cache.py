@@ -2,11 +2,18 @@
 
 from ..cache import Cache, SmallerCacheError
 from ..cache.opening import cache_exists
+from ..cache.spec import SignalSpec
 from ..stages.student.join import Join
 from ..stages.teacher.extension import member_jobs
 from ..stages.teacher.job import CacheJob
 from .config import Config
 from .jobs import open_joined
+
+
+def heard(job: CacheJob) -> dict[str, SignalSpec]:
+    """The signals that a teacher can be asked for: not those that `cache recode` made of a cache that stands."""
+    standing = cache_exists(job.root)
+    return {name: spec for name, spec in job.signals.items() if spec.codec != "pca" or not standing}
 
 
 def standing_notes(job: CacheJob) -> tuple[str, ...]:

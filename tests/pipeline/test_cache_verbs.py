@@ -173,6 +173,18 @@ def test_recode_finds_principal_components_and_goes_on_with_them(run: Run, cache
     assert "either --dimensions" in run("cache", "recode", cache, tmp_path / "x", *ask[:4], code=2)
 
 
+def test_a_configuration_of_a_cache_with_principal_components_is_checked_and_trained(
+    run: Run, recipe: Path, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new"
+    run("cache", "recode", cache, out, "--signal", "embedding", "--codec", "pca", "--dimensions", "5")
+    signals = {"logits": {}, "embedding": {"codec": "pca", "dimensions": 5}}
+    new = changed(recipe, path=str(out), signals=signals)
+    assert "ready" in run("check", new) and "trained" in run("train", new)
+    elsewhere = changed(recipe, path=str(tmp_path / "nowhere"), signals=signals)
+    assert "teachercache cache recode" in run("check", elsewhere, code=2)
+
+
 def test_recode_compresses_without_changing_a_value(run: Run, cache: Path, tmp_path: Path) -> None:
     run("cache", "recode", cache, tmp_path / "new", "--signal", "attention.1", "--compress", "zstd")
     new, old, rows = open_cache(tmp_path / "new"), open_cache(cache), np.arange(36)
