@@ -110,7 +110,17 @@ class ErasingSpec(BaseModel):
     fill: int = Field(128, ge=0, le=255)
 
 
-OperationSpec = Annotated[CropSpec | FlipSpec | JitterSpec | RandAugmentSpec | ErasingSpec, Field(discriminator="op")]
+class CaptionSpec(BaseModel):
+    """One of a sample's texts, where a text field holds a list of them; the plain view has the first."""
+
+    model_config = _STRICT
+
+    op: Literal["caption"]
+
+
+OperationSpec = Annotated[
+    CropSpec | FlipSpec | JitterSpec | RandAugmentSpec | ErasingSpec | CaptionSpec, Field(discriminator="op")
+]
 
 
 class ViewsSpec(BaseModel):

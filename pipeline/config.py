@@ -101,7 +101,7 @@ def _below(location: tuple[Any, ...], above: tuple[Any, ...]) -> bool:
 
 def _is_branch(part: str) -> bool:
     """Whether a part of a location is pydantic's name for a branch of a union, which nobody has written in the YAML."""
-    return bool(re.fullmatch(r"(str|int|float|tuple\[.*|function-.*|crop|flip|jitter|randaugment|erasing)", part))
+    return bool(re.fullmatch(r"(str|int|float|tuple\[.*|function-.*|crop|flip|jitter|randaugment|erasing|caption)", part))
 
 
 def _nearest(location: tuple[Any, ...]) -> str:

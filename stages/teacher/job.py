@@ -15,6 +15,7 @@ from ...data import Source, ViewPolicy
 from ..asked_cache import AskedCache
 from ..cache_identity import PIXELS, cache_fingerprint
 from ..errors import StageError
+from .families.family import family_of
 from .signals.signal_schema import Heard, signal_schema
 from .spec import TeacherSpec
 from .weights import teacher_fingerprint, teacher_folder
@@ -66,7 +67,7 @@ class CacheJob:
     @cached_property
     def teacher_identity(self) -> dict[str, Any]:
         """The teacher's part of the fingerprint; hashes its files, loads nothing."""
-        return teacher_fingerprint(self.teacher, self.folder)
+        return teacher_fingerprint(self.teacher, self.folder, family_of(self.teacher, self.folder))
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
@@ -76,11 +77,12 @@ class CacheJob:
             **cache_fingerprint(self.source, self.policy, self.keep_pixels, self.signals, self.block),
         }
 
-    def schemas(self, heard: Mapping[str, Heard]) -> dict[str, SignalSchema]:
-        """Schemas of the signals from one heard batch. Raises StageError naming a signal its codec cannot hold."""
+    def schemas(self, heard: Mapping[str, Heard], longest: int | None = None) -> dict[str, SignalSchema]:
+        """Schemas of the signals from one heard batch; `longest` is the most tokens that a row may have, where rows
+        differ. Raises StageError naming a signal its codec cannot hold."""
         if PIXELS in self.signals:
             raise StageError(f"cache.signals.{PIXELS}: this name is kept for views.keep_pixels")
-        found = {name: signal_schema(name, spec, heard[name]) for name, spec in self.signals.items()}
+        found = {name: signal_schema(name, spec, heard[name], longest) for name, spec in self.signals.items()}
         if self.keep_pixels:
             side = (self.policy.size, self.policy.size, self.policy.channels)
             found[PIXELS] = SignalSchema(PIXELS, "u8", {}, side, "view")

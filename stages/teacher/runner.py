@@ -70,7 +70,7 @@ def build_cache(
     total = sum(stop_ - start for _, start, stop_, _ in pieces.pieces) * job.policy.count
     device = pick_device(job.teacher.device)
     batches = prepared_batches(pieces, job.teacher.workers, pin=device.type == "cuda")
-    run = _Run(job, device, progress, stop, total)
+    run = _Run(job, device, progress, stop, total, pieces.prepare.longest)
     run.over(batches)
     note_receipts(job.address)
     return BuildSummary(len(missing), total, standing, perf_counter() - started, run.waited, run.notes)
@@ -111,8 +111,15 @@ class _Run:
     """One pass over prepared batches. The cache is created when the first batch has told the signals' shapes."""
 
     def __init__(
-        self, job: CacheJob, device: torch.device, progress: Progress, stop: Callable[[], bool], total: int
+        self,
+        job: CacheJob,
+        device: torch.device,
+        progress: Progress,
+        stop: Callable[[], bool],
+        total: int,
+        longest: int | None,
     ) -> None:
+        self._longest = longest
         self.job, self.device, self.progress, self.stop, self.total = job, device, progress, stop, total
         self.waited = 0.0
         self.notes: tuple[str, ...] = ()
@@ -135,12 +142,12 @@ class _Run:
         if not first.rows:
             raise StageError(f"the first shard, {first.shard}, holds no sample: remove it, or put samples into it")
         heard = self._hear(teacher, first)
-        schemas = as_it_stands(self.job, self.job.schemas(heard))
+        schemas = as_it_stands(self.job, self.job.schemas(heard, self._longest))
         check_first(first, heard, schemas)  # nothing is published of a teacher that says NaN
         self.notes = attention_notes(schemas.values(), teacher.config)
         errors = measure_errors(heard, schemas)
         schemas = {name: replace(schema, error=errors.get(name, {})) for name, schema in schemas.items()}
-        create_cache(self.job.address, self._manifest(schemas, teacher), host_constants(heard))
+        create_cache(self.job.address, self._manifest(schemas, teacher), host_constants(heard, teacher.constants()))
         return _standing(self.job)
 
     def _manifest(self, schemas: Mapping[str, Any], teacher: Adapter) -> Manifest:

@@ -10,7 +10,7 @@ class TeacherSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    family: Literal["auto", "image-classifier"] = Field(
+    family: Literal["auto", "image-classifier", "clip", "text-classifier", "causal-lm", "text-encoder"] = Field(
         "auto", description="what kind of model it is; auto: what its config.json says"
     )
     inputs: dict[str, str] = Field(
@@ -23,4 +23,8 @@ class TeacherSpec(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="dtype of the weights")
     autocast: Literal["bfloat16", "float16"] | None = Field(None, description="dtype of torch.autocast; null for none")
     batch_size: int = Field(256, gt=0, description="rows of a forward pass")
+    max_tokens: int | None = Field(
+        None, gt=0, description="most tokens of a text; what the tokenizer says when left out"
+    )
+    truncate: bool = Field(False, description="cut texts that are longer; else they are an error")
     workers: int = Field(1, ge=0, description="processes that decode and prepare; 0 does it in the main process")

@@ -14,7 +14,8 @@ from ..errors import StageError
 from .spec import TeacherSpec
 
 _CHUNK = 1 << 22
-_PATTERNS = ["*.json", "*.safetensors"]
+_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
 
 
 def teacher_folder(spec: TeacherSpec) -> Path:
@@ -52,16 +53,46 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def teacher_fingerprint(spec: TeacherSpec, folder: Path) -> dict[str, Any]:
+def model_config(folder: Path) -> dict[str, Any]:
+    """What config.json says. Raises StageError when it cannot be read."""
+    try:
+        content = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise StageError(f"teacher.model: {folder}/config.json cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise StageError(f"teacher.model: {folder}/config.json holds no settings")
+    return content
+
+
+def teacher_fingerprint(spec: TeacherSpec, folder: Path, family: str) -> dict[str, Any]:
     """What decides the teacher's numbers: weights, configuration, preprocessing, precision. JSON."""
+    images = family == "image-classifier"
     return {
         "weights": _hash_files(weight_files(folder)),
         "config": _json_digest(folder / "config.json", drop=("transformers_version", "_name_or_path")),
-        "preprocessing": _json_digest(folder / "preprocessor_config.json"),
+        "preprocessing": _json_digest(folder / "preprocessor_config.json") if images else _processors(folder),
         "revision": spec.revision,
         "dtype": spec.dtype,
         "autocast": spec.autocast,
+        **({} if images else _reading(spec, folder, family)),
     }
+
+
+def _reading(spec: TeacherSpec, folder: Path, family: str) -> dict[str, Any]:
+    """What decides which numbers a teacher reads. Nothing for image classifiers, whose caches are older than this."""
+    tokenizer = sorted({path for pattern in _TOKENIZER for path in folder.glob(pattern) if path.is_file()})
+    return {
+        "family": family,
+        "inputs": dict(spec.inputs),
+        "tokenizer": _hash_files(tokenizer) if tokenizer else None,
+        "max_tokens": spec.max_tokens,
+        "truncate": spec.truncate,
+    }
+
+
+def _processors(folder: Path) -> list[str]:
+    names = ("preprocessor_config.json", "processor_config.json")
+    return [_json_digest(folder / name) for name in names if (folder / name).is_file()]
 
 
 def _hash_files(files: list[Path]) -> str:

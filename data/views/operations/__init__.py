@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from .caption import Caption
 from .crop import Crop
 from .erasing import Erasing
 from .flip import Flip
@@ -18,5 +19,6 @@ OPERATIONS: dict[str, Callable[[Any], Operation]] = {
     "flip": lambda spec: Flip(spec.p),
     "jitter": lambda spec: Jitter((spec.brightness, spec.contrast, spec.saturation)),
     "randaugment": lambda spec: RandAugment(spec.number, spec.magnitude, spec.fill),
+    "caption": lambda spec: Caption(),
     "erasing": lambda spec: Erasing(spec.p, spec.scale, spec.ratio, spec.fill),
 }

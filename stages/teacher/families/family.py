@@ -1,10 +1,8 @@
 """Which family a teacher is of, and what each family is made of. To add one: an adapter, its inputs, a line here."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,9 +11,14 @@ from ....data import Source, ViewPolicy
 from ...errors import StageError
 from ..inputs.images import image_inputs
 from ..inputs.prepare import Prepare
+from ..inputs.texts import image_text_inputs, text_inputs
 from ..spec import TeacherSpec
+from ..weights import model_config
 from .adapter import Adapter
+from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
+from .text import TextClassifier, TextEncoder
+from .towers import Towers
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,23 @@ class Family:
     marks: tuple[str, ...]
 
 
+# of a class called ...Model one cannot tell what it reads
+TEXT_ENCODERS = (
+    "BertModel",
+    "AlbertModel",
+    "RobertaModel",
+    "DebertaModel",
+    "DebertaV2Model",
+    "ElectraModel",
+    "MPNetModel",
+)
+
 FAMILIES: dict[str, Family] = {  # the first whose mark fits
     "image-classifier": Family(ImageClassifier, image_inputs, ("ForImageClassification",)),
+    "clip": Family(Towers, image_text_inputs, ("CLIPModel", "SiglipModel", "Siglip2Model")),
+    "text-classifier": Family(TextClassifier, text_inputs, ("ForSequenceClassification",)),
+    "causal-lm": Family(CausalLM, text_inputs, ("ForCausalLM", "LMHeadModel")),
+    "text-encoder": Family(TextEncoder, text_inputs, TEXT_ENCODERS),
 }
 
 
@@ -37,7 +55,7 @@ def family_of(spec: TeacherSpec, folder: Path) -> str:
     """teacher.family, or what config.json says. Raises StageError when it says nothing that is known."""
     if spec.family != "auto":
         return spec.family
-    classes = _architectures(folder)
+    classes = [str(name) for name in model_config(folder).get("architectures") or ()]
     for name, family in FAMILIES.items():
         if any(mark in known for known in classes for mark in family.marks):
             return name
@@ -57,11 +75,3 @@ def open_teacher(spec: TeacherSpec, folder: Path, signals: Mapping[str, SignalSp
 def teacher_inputs(spec: TeacherSpec, folder: Path, source: Source, policy: ViewPolicy) -> Prepare:
     """What makes the teacher's inputs of a source's samples. Raises StageError when they do not meet."""
     return FAMILIES[family_of(spec, folder)].inputs(spec, folder, source, policy)
-
-
-def _architectures(folder: Path) -> list[str]:
-    try:
-        content: Any = json.loads((folder / "config.json").read_bytes())
-        return [str(name) for name in content.get("architectures") or ()]
-    except (OSError, ValueError, AttributeError) as error:
-        raise StageError(f"teacher.model: {folder}/config.json cannot be read ({error})") from error

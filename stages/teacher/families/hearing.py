@@ -10,20 +10,23 @@ from torch import Tensor, nn
 from ....cache.codecs import HeadLogits, QueryKey, Ragged
 from ....cache.spec import SignalSpec
 from ...capture import Listener, listen
-from ...capture.points import nearest, parse_point
 from ...capture.reduction import reduce_heard
 from ...errors import StageError
 from ..signals.signal_schema import Heard, heard_point
 from .head_ear import HeadEar
+from .parts import points_by_part
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 Given = Mapping[str, Tensor | Ragged]  # points that no listener hears, because the adapter computes them
 
 
 class Hearing:
-    """Listens to `model`, and to the `parts` of it that points name (`vision.hidden.3` is hidden.3 of part vision).
+    """Listens to `model`, and to `parts` of it, which are {name in points: path in the model}: `vision.hidden.3` is
+    hidden.3 of part vision.
 
-    `given` are the points that the adapter itself gives in each run. Raises StageError for points the model lacks.
+    `given` are the points that the adapter itself gives in each run; with `whole` False the model is never called as
+    one. `asked` are the points that signals name, `parts` those parts that are listened to. Raises StageError for
+    points the model lacks.
     """
 
     def __init__(
@@ -32,19 +35,25 @@ class Hearing:
         signals: Mapping[str, SignalSpec],
         device: torch.device,
         autocast: str | None,
-        parts: Mapping[str, nn.Module] | None = None,
+        parts: Mapping[str, str] | None = None,
         given: tuple[str, ...] = (),
+        whole: bool = True,
     ) -> None:
         self.model, self._signals = model, dict(signals)
         self._device, self._autocast = device, _AUTOCAST.get(autocast or "")
         self._points = {name: heard_point(name, signal) for name, signal in signals.items()}
-        wanted = _by_part(set(self._points.values()).difference(given), parts or {}, given)
+        self.asked = frozenset(self._points.values())
         self._heads = tuple(name for name, signal in signals.items() if signal.codec == "head")
-        self._head_ear = HeadEar(model) if self._heads else None
-        self._ears: dict[str, Listener] = {}
+        wanted = points_by_part(self.asked.difference(given), parts or {}, whole)
+        self.parts = frozenset(wanted)
+        self._ears: list[tuple[Mapping[str, str], Listener]] = []
         with ExitStack() as stack:  # nothing stays on the model when a later point is refused
+            self._head_ear = HeadEar(model) if self._heads else None
+            if self._head_ear is not None:
+                stack.callback(self._head_ear.close)
             for part, points in wanted.items():
-                self._ears[part] = stack.enter_context(listen((parts or {}).get(part, model), sorted(points)))
+                module = model.get_submodule((parts or {}).get(part, ""))
+                self._ears.append((points, stack.enter_context(listen(module, sorted(points)))))
             self._stack = stack.pop_all()
 
     def run(self, rows: int, call: Callable[[], Given | None]) -> dict[str, Heard]:
@@ -72,16 +81,10 @@ class Hearing:
 
     def close(self) -> None:
         """Stop listening."""
-        if self._head_ear is not None:
-            self._head_ear.close()
         self._stack.close()
 
     def _collect(self) -> dict[str, Any]:
-        return {
-            f"{part}.{point}" if part else point: values
-            for part, ears in self._ears.items()
-            for point, values in ears.collect().items()
-        }
+        return {points[name]: values for points, ears in self._ears for name, values in ears.collect().items()}
 
     def _reduce(self, name: str, values: Tensor | Ragged | QueryKey) -> Heard:
         if isinstance(values, QueryKey):
@@ -111,15 +114,3 @@ def _check_rows(name: str, values: Heard, rows: int) -> None:
             f"cache.signals.{name}: {tuple(side.shape)} was heard for {rows} rows, and a signal has one value per row, "
             "rows first"
         )
-
-
-def _by_part(points: set[str], parts: Mapping[str, nn.Module], given: tuple[str, ...]) -> dict[str, list[str]]:
-    """The points of each part, without its name; "" is the model. Raises StageError for a part that it lacks."""
-    found: dict[str, list[str]] = {}
-    for name in points:
-        point = parse_point(name, paths=True)
-        if point.part and point.part not in parts:
-            known = [*given, *(f"{part}.hidden.-1" for part in parts)]
-            raise StageError(f"{name}: this teacher has no part {point.part!r}{nearest(name, known)}")
-        found.setdefault(point.part, []).append(name.removeprefix(f"{point.part}.") if point.part else name)
-    return found

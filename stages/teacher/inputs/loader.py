@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ....data import Sample, Source, ViewPolicy, decode, decode_field
+from ....data.views.captions import drawn_captions
 from .batch import PreparedBatch
 from .prepare import Prepare, Rows
 
@@ -57,7 +58,7 @@ class PreparedPieces(Dataset[PreparedBatch]):
             for name in self.prepare.fields
         }
         ids = [sample.id for sample in samples for _ in range(count)]
-        return Rows(shard, ids, views, fields)
+        return Rows(shard, ids, views, fields, drawn_captions(self.policy, parameters))
 
     def _views(self, samples: Sequence[Sample], parameters: np.ndarray) -> np.ndarray:
         policy = self.policy

@@ -43,8 +43,8 @@ class Preprocessor:
 
 def _is_plain(settings: Mapping[str, Any], size: int) -> tuple[np.ndarray, np.ndarray] | None:
     """(scale, offset) per channel, float32, when nothing but rescaling and normalising is left to do; else None."""
-    target = settings.get("size") or {}
-    resizes = settings.get("do_resize") and (target.get("height"), target.get("width")) != (size, size)
+    resizes = settings.get("do_resize") and not _is_square(settings.get("size"), size)
+    resizes = resizes or (settings.get("do_center_crop") and not _is_square(settings.get("crop_size"), size))
     others = [key for key, value in settings.items() if key.startswith("do_") and value and key not in _UNDERSTOOD]
     if resizes or others:
         return None
@@ -54,5 +54,12 @@ def _is_plain(settings: Mapping[str, Any], size: int) -> tuple[np.ndarray, np.nd
     return (scale / deviation).astype(np.float32), (-np.asarray(mean, np.float64) / deviation).astype(np.float32)
 
 
+def _is_square(target: Any, size: int) -> bool:
+    """Whether a size, as processors say it, is the square view's own: to resize or to crop to it changes nothing."""
+    target = target or {}
+    shorter = target.get("shortest_edge") == size and target.get("longest_edge") is None
+    return shorter or (target.get("height"), target.get("width")) == (size, size)
+
+
 # do_convert_rgb: the view already has the channels that the configuration asks for
-_UNDERSTOOD = {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb"}
+_UNDERSTOOD = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}

@@ -18,7 +18,7 @@ def attention_notes(schemas: Iterable[SignalSchema], config: Any) -> tuple[str, 
     found: dict[str, list[str]] = {}
     for schema in schemas:
         point = parse_point(schema.point, paths=True)
-        if schema.codec in _FORMS and schema.reduce == "none" and point.kind == "attention":
+        if schema.codec in _FORMS and schema.reduce == "none" and point.kind == "attention" and not point.span:
             sizes = form_bytes(schema, getattr(config, f"{point.part}_config", config))
             if sizes:
                 found.setdefault(_comparison(schema, sizes), []).append(schema.name)

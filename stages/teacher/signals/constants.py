@@ -21,7 +21,8 @@ def heard_constants(heard: Mapping[str, Any]) -> dict[str, Tensor]:
     return {names[side]: getattr(values, side) for names, values in heads for side in names}
 
 
-def host_constants(heard: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The same as arrays: float16 as it is, all else as float32, which holds bfloat16 exactly."""
-    kept = {name: x if x.dtype == torch.float16 else x.float() for name, x in heard_constants(heard).items()}
+def host_constants(heard: Mapping[str, Any], others: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """The same and `others` as arrays: float16 as it is, all else as float32, which holds bfloat16 exactly."""
+    found = {**others, **heard_constants(heard)}
+    kept = {name: x if x.dtype == torch.float16 else x.float() for name, x in found.items()}
     return {name: values.detach().cpu().numpy() for name, values in kept.items()}

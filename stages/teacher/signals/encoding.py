@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....cache.codecs import Ragged
+from ....cache.codecs import QueryKey, Ragged
 from ....cache.errors import CacheError
 from ....cache.format.schema import SignalSchema
 from ...cache_identity import PIXELS
 from ...errors import StageError, StageFailed
 from ..inputs.batch import PreparedBatch
 from .constants import heard_constants
-from .signal_schema import Heard
+from .signal_schema import Heard, of_length
 from .soundness import finite_rows, whole_rows
 
 
@@ -107,10 +107,18 @@ def measure_errors(heard: Mapping[str, Heard], schemas: Mapping[str, SignalSchem
     found, constants = {}, heard_constants(heard)
     with torch.inference_mode():
         for name, values in heard.items():
-            codec = schemas[name].build(constants)
-            decoded = codec.decode(codec.encode(values), schemas[name].shape)
+            schema = of_length(schemas[name], _tokens(values))
+            codec = schema.build(constants)
+            decoded = codec.decode(codec.encode(values), schema.shape)
             found[name] = codec.error(values, decoded)
     return found
+
+
+def _tokens(values: Heard) -> int | None:
+    """To how many tokens the rows of a batch are padded, where they differ: to decode more would be waste."""
+    if isinstance(values, QueryKey):
+        return None if values.lengths is None else int(values.query.shape[2])
+    return int(values.lengths.max()) if isinstance(values, Ragged) else None
 
 
 def _encoded(prepared: PreparedBatch, schema: SignalSchema, values: Heard) -> dict[str, torch.Tensor]:

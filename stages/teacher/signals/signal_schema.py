@@ -12,6 +12,7 @@ from ....cache.spec import SignalSpec
 from ...cache_identity import written_parameters
 from ...capture import parse_point
 from ...capture.reduction import token_axes
+from ...capture.spans import span_axes
 from ...errors import StageError
 from .constants import head_constants
 
@@ -28,19 +29,20 @@ def heard_point(name: str, spec: SignalSpec) -> str:
         )
     if point.kind == "qk":
         raise StageError(f"{place}: {point.name} is heard for `point: attention.{point.index}, codec: factored` alone")
-    if spec.codec == "head" and (point.kind != "logits" or spec.reduce != "none" or spec.causal):
+    if spec.codec == "head" and (point.kind != "logits" or point.span or spec.reduce != "none" or spec.causal):
         raise StageError(f"{place}: codec head keeps the logits (point: logits), and takes neither reduce nor causal")
     if spec.codec != "factored":
         return point.name
-    if point.kind != "attention" or spec.reduce != "none" or spec.causal:
+    if point.kind != "attention" or point.span or spec.reduce != "none" or spec.causal:
         raise StageError(
             f"{place}: codec factored keeps attention.N of all heads, and takes neither reduce nor causal (it knows)"
         )
     return f"qk.{point.index}"
 
 
-def signal_schema(name: str, spec: SignalSpec, values: Heard) -> SignalSchema:
-    """The schema of a signal whose first values these are. Raises StageError when its codec cannot hold it."""
+def signal_schema(name: str, spec: SignalSpec, values: Heard, longest: int | None = None) -> SignalSchema:
+    """The schema of a signal whose first values these are; `longest` is the most tokens that a row may have, where rows
+    differ in length, else the most of these. Raises StageError when its codec cannot hold it."""
     try:
         if isinstance(values, QueryKey):
             schema = _factored(name, spec, values)
@@ -49,10 +51,19 @@ def signal_schema(name: str, spec: SignalSpec, values: Heard) -> SignalSchema:
         else:
             shape = tuple((values.values if isinstance(values, Ragged) else values).shape[1:])
             schema = _schema(name, spec, shape, written_parameters(spec), _packing(name, spec, values))
+        schema = of_length(schema, longest)
         schema.parts()
     except CacheError as error:
         raise StageError(f"cache.signals.{name}: {error}") from error
     return schema
+
+
+def of_length(schema: SignalSchema, tokens: int | None) -> SignalSchema:
+    """The same with other rows as the longest, where rows differ in length."""
+    if tokens is None or schema.packing is None:
+        return schema
+    axes = (1, 2) if schema.codec == "factored" else schema.packing.axes
+    return replace(schema, shape=tuple(tokens if axis in axes else size for axis, size in enumerate(schema.shape)))
 
 
 def _head(name: str, spec: SignalSpec, values: HeadLogits) -> SignalSchema:
@@ -80,7 +91,10 @@ def _schema(
 
 def _packing(name: str, spec: SignalSpec, values: Tensor | Ragged) -> Packing | None:
     """Rows that were heard with their lengths are packed, and causal maps are."""
-    axes = token_axes(parse_point(spec.point or name, paths=True).kind, spec.reduce)
+    point = parse_point(spec.point or name, paths=True)
+    axes = span_axes(point.kind, point.span, spec.reduce) if point.span else token_axes(point.kind, spec.reduce)
+    if spec.causal and point.span:
+        raise StageError(f"cache.signals.{name}: causal is for whole attention maps, and {point.name} is a block of one")
     if spec.causal and len(axes) != 2:
         raise StageError(f"cache.signals.{name}: causal is for attention maps, and this signal is none")
     return Packing(axes, spec.causal, implied=spec.causal) if spec.causal or isinstance(values, Ragged) else None
