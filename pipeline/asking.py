@@ -4,15 +4,15 @@ from ..cache.errors import DamagedCacheError
 from ..stages.teacher.asking import ask_again
 from ..stages.teacher.extension import member_jobs
 from .building import cache_job
-from .config import Config
+from .config import CacheConfig
 from .console import console, progress_bar
 
 _SHOWN = 10
 
 
-def ask_teacher(config: Config, rows: int, seed: int) -> None:
+def ask_teacher(config: CacheConfig, rows: int, seed: int) -> None:
     """Ask for `rows` random rows of each directory of the training cache. Raises DamagedCacheError for wrong rows."""
-    for job in member_jobs(cache_job(config, held_out=False)):
+    for job in member_jobs(cache_job(config)):
         with progress_bar("asking the teacher", "rows") as bar:
             answer = ask_again(job, rows, seed, bar.update)
         for disagreement in answer.disagreements[:_SHOWN]:

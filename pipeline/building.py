@@ -1,4 +1,4 @@
-"""Phase one as the configuration asks for it: the training cache, then the held-out one."""
+"""Phase one as the configuration asks for it: the training cache, then the held-out one where there are students."""
 
 from collections.abc import Callable
 
@@ -6,38 +6,60 @@ from ..data import ViewPolicy
 from ..stages.teacher.extension import member_jobs
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import BuildSummary, build_cache
-from .config import Config
+from .config import CacheConfig, Config
 from .console import console, progress_bar
-from .jobs import cache_root, check_splits, held_out_signals, held_out_views, source_of
+from .jobs import check_splits, held_out_signals, held_out_views, source_of
 
 
-def cache_job(config: Config, held_out: bool) -> CacheJob:
-    """The job of one cache."""
-    source = source_of(config.evaluate.source if held_out else config.source)
-    views = held_out_views(config.views) if held_out else config.views
+def cache_job(config: CacheConfig) -> CacheJob:
+    """The job of the training cache."""
     return CacheJob(
-        root=cache_root(config, held_out),
-        source=source,
-        policy=ViewPolicy(views),
-        keep_pixels=views.keep_pixels,
+        root=config.cache_path,
+        source=source_of(config.source),
+        policy=ViewPolicy(config.views),
+        keep_pixels=config.views.keep_pixels,
         teacher=config.teacher,
-        signals=held_out_signals(config) if held_out else dict(config.cache.signals),
+        signals=dict(config.cache.signals),
         block=config.cache.block,
     )
 
 
+def held_out_job(config: Config) -> CacheJob:
+    """The job of the held-out cache."""
+    views = held_out_views(config.views)
+    return CacheJob(
+        root=config.held_out_path,
+        source=source_of(config.evaluate.source),
+        policy=ViewPolicy(views),
+        keep_pixels=views.keep_pixels,
+        teacher=config.teacher,
+        signals=held_out_signals(config),
+        block=config.cache.block,
+    )
+
+
+def cache_jobs(config: CacheConfig) -> list[CacheJob]:
+    """The job of the training cache, and that of the held-out one where the configuration has students.
+
+    Raises StageError when a held-out sample is also trained on.
+    """
+    if not isinstance(config, Config):
+        return [cache_job(config)]
+    jobs = [cache_job(config), held_out_job(config)]
+    check_splits(jobs[0].source, jobs[1].source)
+    return jobs
+
+
 def build_caches(
-    config: Config, stop: Callable[[], bool], only: Callable[[str], bool] = lambda shard: True
+    config: CacheConfig, stop: Callable[[], bool], only: Callable[[str], bool] = lambda shard: True
 ) -> list[BuildSummary]:
-    """Build what is missing of both caches and their extensions; `only` picks shards of the training cache.
+    """Build what is missing of the caches and their extensions; `only` picks shards of the training cache.
 
     Raises SmallerCacheError when one of them would have to be extended.
     """
-    jobs = [cache_job(config, held_out) for held_out in (False, True)]
-    check_splits(jobs[0].source, jobs[1].source)
-    train, held_out = (member_jobs(job) for job in jobs)
+    train, *held_out = (member_jobs(job) for job in cache_jobs(config))
     return [build_member(job, "teacher", stop, only) for job in train] + [
-        build_member(job, "teacher, held-out", stop) for job in held_out
+        build_member(job, "teacher, held-out", stop) for jobs in held_out for job in jobs
     ]
 
 

@@ -23,17 +23,19 @@ from ..stages.student.stream import Stream
 from ..stages.student.trial import Trial, needed_signals, needs_labels, needs_shuffled
 from ..stages.teacher.families.adapter import Adapter
 from ..stages.teacher.families.family import open_teacher, teacher_inputs
+from ..stages.teacher.independence import check_independence
 from ..stages.teacher.inputs.loader import PreparedPieces
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import build_cache
-from .building import cache_job
-from .config import Config
+from .building import cache_job, held_out_job
+from .config import CacheConfig, Config
 from .jobs import check_splits
 from .samples import FewSamples
 from .standing_cache import cache_to_try, heard, standing_notes
 from .training import chosen_trials, student_shape
 
 _SAMPLES = 2
+_TOGETHER = 4  # samples of a batch that is held against batches of one
 _STEPS = 3  # of which the first is not timed
 
 
@@ -62,18 +64,20 @@ class Forecast:
         return self.row_bytes * self.rows
 
 
-def check_run(config: Config) -> Forecast:
-    """Try every part of a configuration on two samples. Raises the error that the run itself would have met."""
-    job, held_out = cache_job(config, False), cache_job(config, True)
-    check_splits(job.source, held_out.source)
+def check_run(config: CacheConfig) -> Forecast:
+    """Try every part of a configuration on a few samples. Raises the error that the run itself would have met."""
+    job = cache_job(config)
+    if isinstance(config, Config):
+        check_splits(job.source, held_out_job(config).source)
     samples, labelled = _count(job.source)
-    trials = chosen_trials(config)
-    _check_labels(config, trials, samples, labelled)
+    trials = chosen_trials(config) if isinstance(config, Config) else ()
+    if isinstance(config, Config):
+        _check_labels(config, trials, samples, labelled)
     standing = standing_notes(job)
     with TemporaryDirectory(prefix="teachercache-check-") as folder:
         few = replace(job, root=Path(folder) / "cache", source=FewSamples(job.source, _SAMPLES), signals=heard(job))
         notes = (*standing, *build_cache(few).notes)
-        build_cache(replace(held_out, root=Path(folder) / "held-out", source=FewSamples(held_out.source, _SAMPLES)))
+        check_independence(replace(few, source=FewSamples(job.source, _TOGETHER)))
         cache = open_cache(few.root, few.fingerprint)
         rate = _teacher_rate(few)
         parameters, seconds = _try_students(config, cache, few, trials, Path(folder))
@@ -88,7 +92,7 @@ def check_run(config: Config) -> Forecast:
         teacher_seconds=samples * job.policy.count / rate,
         students=parameters,
         trials=len(trials),
-        train_seconds=seconds * config.train.steps,
+        train_seconds=seconds,
         notes=notes,
     )
 
@@ -135,9 +139,13 @@ def _timed(teacher: Adapter, inputs: dict[str, torch.Tensor], device: torch.devi
 
 
 def _try_students(
-    config: Config, cache: Cache, job: CacheJob, trials: tuple[Trial, ...], folder: Path
+    config: CacheConfig, cache: Cache, job: CacheJob, trials: tuple[Trial, ...], folder: Path
 ) -> tuple[dict[str, int], float]:
-    """Take a few steps with one trial per student and arm: parameters by student, seconds of a step of all trials."""
+    """Take a few steps with one trial per student and arm: parameters by student, seconds of the training of all."""
+    if not isinstance(config, Config):
+        return {}, 0.0
+    held_out = replace(held_out_job(config), root=folder / "held-out")
+    build_cache(replace(held_out, source=FewSamples(held_out.source, _SAMPLES)))
     device = pick_device(config.train.device)
     train = _short(config.train)
     cache, join = cache_to_try(config, job, cache, needed_signals(trials))
@@ -153,7 +161,7 @@ def _try_students(
     for result in results:
         if result.status == "failed":
             raise StageError(f"students.{result.trial.name}: its first steps failed: {result.reason}")
-    step = float(np.diff(moments).min()) * len(trials) / len(tried)
+    step = float(np.diff(moments).min()) * len(trials) / len(tried) * config.train.steps
     return {result.trial.student.name: _parameters(result.folder) for result in results}, step
 
 

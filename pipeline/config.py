@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,9 +21,11 @@ from ..stages.student.spec import StudentSpec, TrainSpec
 from ..stages.teacher.spec import TeacherSpec
 from .errors import ConfigError
 
+_C = TypeVar("_C", bound="CacheConfig")
 
-class Config(BaseModel):
-    """Everything about one run, from samples to report."""
+
+class CacheConfig(BaseModel):
+    """What phase one is asked for: a cache, and no students."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,6 +35,21 @@ class Config(BaseModel):
     views: ViewsSpec = ViewsSpec()
     teacher: TeacherSpec
     cache: CacheSpec
+
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        return Path(self.output)
+
+    @property
+    def cache_path(self) -> Address:
+        """The training cache: a folder, or an address in an object store."""
+        return cache_address(self.cache.path) if self.cache.path else self.run / "cache"
+
+
+class Config(CacheConfig):
+    """Everything about one run, from samples to report."""
+
     train: TrainSpec
     students: tuple[StudentSpec, ...] = Field(min_length=1)
     evaluate: EvaluateSpec
@@ -46,16 +63,6 @@ class Config(BaseModel):
         return self
 
     @property
-    def run(self) -> Path:
-        """The run's folder."""
-        return Path(self.output)
-
-    @property
-    def cache_path(self) -> Address:
-        """The training cache: a folder, or an address in an object store."""
-        return cache_address(self.cache.path) if self.cache.path else self.run / "cache"
-
-    @property
     def held_out_path(self) -> Address:
         """The cache of the held-out samples, beside the other."""
         return sibling(self.cache_path, "-held-out")
@@ -63,6 +70,17 @@ class Config(BaseModel):
 
 def load_config(path: Path) -> Config:
     """Read and check a configuration. Raises ConfigError with one line per thing that is wrong."""
+    return _validated(path, Config, _content(path))
+
+
+def load_cache_config(path: Path) -> CacheConfig:
+    """The same for phase one alone: a file that names neither students nor training nor evaluation is a whole one."""
+    content = _content(path)
+    phase_two = {"train", "students", "evaluate"} & set(content)
+    return _validated(path, Config if phase_two else CacheConfig, content)
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -73,8 +91,12 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings; `teachercache init` writes a file to start from")
+    return content
+
+
+def _validated(path: Path, kind: type[_C], content: dict[str, Any]) -> _C:
     try:
-        return Config.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {line}" for line in _lines(error))) from error
 
@@ -101,7 +123,8 @@ def _below(location: tuple[Any, ...], above: tuple[Any, ...]) -> bool:
 
 def _is_branch(part: str) -> bool:
     """Whether a part of a location is pydantic's name for a branch of a union, which nobody has written in the YAML."""
-    return bool(re.fullmatch(r"(str|int|float|tuple\[.*|function-.*|crop|flip|jitter|randaugment|erasing|caption)", part))
+    branches = r"(str|int|float|tuple\[.*|function-.*|crop|flip|jitter|randaugment|erasing|caption)"
+    return bool(re.fullmatch(branches, part))
 
 
 def _nearest(location: tuple[Any, ...]) -> str:

@@ -14,11 +14,10 @@ from ..data import check_ids
 from ..stages.teacher.extension import ExtensionPlan, member_jobs, plan_extensions
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import BuildSummary, build_cache
-from .building import build_member, cache_job
-from .config import Config
+from .building import build_member, cache_jobs
+from .config import CacheConfig
 from .console import console
 from .inspection_table import size_text
-from .jobs import check_splits
 from .samples import FewSamples
 
 _SAMPLES = 2
@@ -34,15 +33,14 @@ class Extending:
     bytes: tuple[int, ...]
 
 
-def extend_caches(config: Config, stop: Callable[[], bool], dry_run: bool = False) -> list[BuildSummary]:
+def extend_caches(config: CacheConfig, stop: Callable[[], bool], dry_run: bool = False) -> list[BuildSummary]:
     """Compute what the configuration asks for and its caches lack, into extensions; shards that stand are not touched.
 
     Raises CacheError when there is no training cache, StaleCacheError when it was built from something else.
     """
-    jobs = [cache_job(config, held_out) for held_out in (False, True)]
-    check_splits(jobs[0].source, jobs[1].source)
+    jobs = cache_jobs(config)
     check_ids(jobs[0].source)  # a new shard must not name a sample that an old one names
-    found = [plan for plan in (_plan(jobs[0]), _plan_held_out(jobs[1])) if plan is not None]
+    found = [plan for plan in (_plan(jobs[0]), *map(_plan_held_out, jobs[1:])) if plan is not None]
     for extending in found:
         _tell(extending)
     if dry_run:

@@ -2,7 +2,6 @@
 
 from ..cache import Cache, open_cache
 from ..cache.spec import SignalSpec
-from ..cache.storage.address import Address
 from ..data import Source, ViewPolicy, open_source
 from ..data.spec import SourceSpec, ViewsSpec
 from ..stages.asked_cache import AskedCache
@@ -49,8 +48,3 @@ def open_joined(config: Config, held_out: bool = False) -> tuple[Cache, Join]:
 def source_of(spec: SourceSpec) -> Source:
     """Open a source, wherever it lies."""
     return open_source(spec, remote_tars)
-
-
-def cache_root(config: Config, held_out: bool) -> Address:
-    """Where the training or the held-out cache is."""
-    return config.held_out_path if held_out else config.cache_path

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from .config import Config
+from .config import CacheConfig
 from .errors import ConfigError
 from .jobs import source_of
 
 
-def choose_shards(config: Config, text: str | None) -> Callable[[str], bool]:
+def choose_shards(config: CacheConfig, text: str | None) -> Callable[[str], bool]:
     """A test of shard names from text such as "train-0003" or "0-3,7". Raises ConfigError for what there is not."""
     if text is None:
         return lambda shard: True

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from ..config import load_config
+from ..config import CacheConfig, Config, load_cache_config
 from ..console import console
 from .arguments import ConfigPath
 
@@ -21,7 +21,7 @@ def check(config: ConfigPath) -> None:
     """
     from ..checking import check_run
 
-    loaded = load_config(config)
+    loaded = load_cache_config(config)
     with console.status("two samples go through source, views, teacher, codecs, a shard, the join and every student"):
         forecast = check_run(loaded)
     console.print(_signals(forecast))
@@ -32,10 +32,15 @@ def check(config: ConfigPath) -> None:
     console.print(
         f"source: {forecast.samples:,} samples in {forecast.shards} shards, {forecast.labelled:,} with a label\n"
         f"cache: {forecast.rows:,} rows x {forecast.row_bytes:,} bytes = {forecast.cache_bytes / 1e6:,.1f} MB\n"
-        f"time here: about {_time(forecast.teacher_seconds)} for the teacher, "
-        f"{_time(forecast.train_seconds)} for {forecast.trials} trials of {loaded.train.steps:,} steps\n"
-        f"[green]ready[/green]: teachercache run {config}"
+        f"time here: about {_time(forecast.teacher_seconds)} for the teacher{_training(loaded, forecast)}\n"
+        f"[green]ready[/green]: teachercache {'run' if forecast.trials else 'cache build'} {config}"
     )
+
+
+def _training(config: CacheConfig, forecast: "Forecast") -> str:
+    if not isinstance(config, Config):
+        return ""
+    return f", {_time(forecast.train_seconds)} for {forecast.trials} trials of {config.train.steps:,} steps"
 
 
 def _signals(forecast: "Forecast") -> Table:

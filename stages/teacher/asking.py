@@ -18,6 +18,7 @@ from ..device import pick_device
 from .answer import encoded_rows, heard_row, largest_value
 from .families.adapter import Adapter
 from .families.family import open_teacher, teacher_inputs
+from .independence import SLACK
 from .inputs.batch import PreparedBatch
 from .inputs.loader import Piece, PreparedPieces, plan_pieces
 from .job import CacheJob
@@ -25,7 +26,6 @@ from .signals.signal_schema import Heard
 
 _BATCHES = 8  # the rows asked for are spread over so many batches, or more when these have too few
 _DRAWN = ("pps", "sampling")  # codecs of which another draw is as good, so that figures alone prove little
-_SLACK = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 5e-2}  # of the largest value: other orders of summation
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _compare(
     if prepared.views is not None:
         heard[PIXELS] = prepared.views
     first = int(cache.row_counts[: cache.shards.index(prepared.shard)].sum()) + prepared.start * job.policy.count
-    slack = _SLACK[job.teacher.autocast or job.teacher.dtype]
+    slack = SLACK[job.teacher.autocast or job.teacher.dtype]
     for name, values in heard.items():
         schema, codec = cache.manifest.signals[name], cache.codec(name)
         with torch.inference_mode():

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ...config import load_config
+from ...config import load_cache_config
 from ...interruption import interruptible
 from ...shard_choice import choose_shards
 from ..arguments import ConfigPath
@@ -22,6 +22,6 @@ def build(
     """
     from ...building import build_caches
 
-    loaded = load_config(config)
+    loaded = load_cache_config(config)
     with interruptible() as stop:
         build_caches(loaded, stop, choose_shards(loaded, shards))

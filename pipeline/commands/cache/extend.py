@@ -1,6 +1,6 @@
 """`teachercache cache extend`: adds signals, views, shards or another teacher to a cache."""
 
-from ...config import load_config
+from ...config import load_cache_config
 from ...interruption import interruptible
 from ..arguments import ConfigPath
 from .location import DryRun
@@ -17,6 +17,6 @@ def extend(config: ConfigPath, dry_run: DryRun = False) -> None:
     """
     from ...extending import extend_caches
 
-    loaded = load_config(config)
+    loaded = load_cache_config(config)
     with interruptible() as stop:
         extend_caches(loaded, stop, dry_run)

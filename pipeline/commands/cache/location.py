@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ....cache.format.manifest import MANIFEST_FILE
-from ...config import load_config
+from ...config import load_cache_config
 
 CachePath = Annotated[str, typer.Argument(metavar="CACHE", help="a cache's folder, or the YAML file of the run")]
 NewPath = Annotated[str, typer.Argument(metavar="OUT", help="folder of the new cache")]
@@ -21,4 +21,4 @@ def is_config(given: str) -> bool:
 
 def cache_address(given: str) -> str:
     """The address of the cache that is meant. Raises ConfigError for a configuration that cannot be read."""
-    return str(load_config(Path(given)).cache_path) if is_config(given) else given
+    return str(load_cache_config(Path(given)).cache_path) if is_config(given) else given

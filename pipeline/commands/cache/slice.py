@@ -8,7 +8,7 @@ import typer
 from ....cache import Cache, open_cache
 from ....cache.rewriting.slice import slice_plan
 from ....data import DataError
-from ...config import load_config
+from ...config import load_cache_config
 from ...console import console
 from ...errors import ConfigError
 from ...jobs import source_of
@@ -62,6 +62,6 @@ def _source(path: str, cache: Cache, names: list[str] | None) -> dict[str, Any] 
     if same or not is_config(path):
         return None
     try:
-        return dict(source_of(load_config(Path(path)).source).restricted(kept).fingerprint)
+        return dict(source_of(load_cache_config(Path(path)).source).restricted(kept).fingerprint)
     except DataError:
         return None  # some shards of a folder are no source by themselves

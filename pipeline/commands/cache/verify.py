@@ -12,7 +12,7 @@ from ....cache.grid.member import Member
 from ....cache.keeping.damage import Damage
 from ....cache.keeping.verify import verify_members
 from ....cache.opening import open_members
-from ...config import load_config
+from ...config import load_cache_config
 from ...console import console, progress_bar
 from ...errors import ConfigError
 from .location import CachePath, cache_address, is_config
@@ -50,7 +50,7 @@ def verify(
     if teacher:
         from ...asking import ask_teacher
 
-        ask_teacher(load_config(Path(path)), teacher, secrets.randbelow(1 << 31) if seed is None else seed)
+        ask_teacher(load_cache_config(Path(path)), teacher, secrets.randbelow(1 << 31) if seed is None else seed)
 
 
 def find_damages(members: Sequence[Member], fast: bool) -> list[Damage]:
