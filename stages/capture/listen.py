@@ -27,13 +27,15 @@ _LAYERED: tuple[Heard, ...] = ("attention", "qkv", "qk")  # heard inside a layer
 
 
 @contextmanager
-def listen(model: nn.Module, points: Iterable[str]) -> Iterator["Listener"]:
+def listen(model: nn.Module, points: Iterable[str], cut: bool = True) -> Iterator["Listener"]:
     """Hear `points` of `model` within the context; `collect()` of what it yields gives them after each forward pass.
+
+    Without `cut` an attention_mask is not looked at: padding stays, and the caller knows which tokens are real.
 
     Gradients flow through what is heard. Raises StageError for points the model does not have; a hidden state that does
     not exist is noticed in the first forward pass.
     """
-    listener = Listener(model, points)
+    listener = Listener(model, points, cut)
     with ExitStack() as stack:
         listener._attach(stack)
         yield listener
@@ -42,8 +44,8 @@ def listen(model: nn.Module, points: Iterable[str]) -> Iterator["Listener"]:
 class Listener:
     """What `listen` yields."""
 
-    def __init__(self, model: nn.Module, points: Iterable[str]) -> None:
-        self._model = model
+    def __init__(self, model: nn.Module, points: Iterable[str], cut: bool = True) -> None:
+        self._model, self._cuts = model, cut
         self._points = [parse_point(name, paths=True) for name in dict.fromkeys(points)]
         _refuse_towers(model, self._points)
         self._modules = ModuleEars(model, [point.name for point in self._points if point.kind == "module"])
@@ -87,7 +89,7 @@ class Listener:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         self._thread.attention, self._thread.embedding = {}, None
         self._modules.forget()
-        self._thread.mask = attention_mask(self._model, args, kwargs)
+        self._thread.mask = attention_mask(self._model, args, kwargs) if self._cuts else None
         self._thread.__dict__.pop("heard", None)
         if self._hidden:
             asked = _asked_too(kwargs.get("output_hidden_states"), self._hidden_request())

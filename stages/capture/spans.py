@@ -19,8 +19,8 @@ SPANS: dict[Span, int] = {"text": 0, "image": 1, "action": 2}
 PADDING = -1
 
 
-def expanded_kinds(kinds: Ragged, lengths: Tensor) -> Tensor:
-    """Kinds (B, T) of the tokens that a language model ran on, -1 for padding; `lengths` (B,) are theirs.
+def expanded_kinds(kinds: Ragged, lengths: Tensor, tokens: int) -> Tensor:
+    """Kinds (B, tokens) of what a language model ran on, -1 for padding; `lengths` (B,) are the real tokens of it.
 
     `kinds` (B, t) are those of the ids. Raises StageError for rows that became shorter, and for rows that became
     longer and do not have one image id, so that it is not known where they grew.
@@ -31,15 +31,15 @@ def expanded_kinds(kinds: Ragged, lengths: Tensor) -> Tensor:
     if bool(wrong.any()):
         row = int(wrong.to(torch.uint8).argmax())
         raise StageError(
-            f"row {row} of the batch has {int(kinds.lengths[row])} ids, {int(image[row].sum())} of them images, and the "
-            f"language model ran on {int(lengths[row])} tokens: where the image lies is not known. A model that "
+            f"row {row} of the batch has {int(kinds.lengths[row])} ids, {int(image[row].sum())} of them images, and "
+            f"the language model ran on {int(lengths[row])} tokens: where the image lies is not known. A model that "
             "expands images in its forward pass takes one image id a row"
         )
-    place = torch.arange(int(lengths.max()), device=lengths.device)[None, :]
+    place = torch.arange(tokens, device=lengths.device)[None, :]
     first = image.to(torch.uint8).argmax(dim=1)[:, None]
     more = more[:, None]
     source = torch.where(place > first + more, place - more, torch.minimum(place, torch.maximum(first, place - more)))
-    found = kinds.values.gather(1, source.clamp(0, kinds.values.shape[1] - 1))
+    found: Tensor = kinds.values.gather(1, source.clamp(0, kinds.values.shape[1] - 1))
     return found.masked_fill(place >= lengths[:, None], PADDING)
 
 

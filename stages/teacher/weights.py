@@ -4,6 +4,7 @@ Only safetensors weights are accepted: nothing pickled is read.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,17 @@ from ..errors import StageError
 from .spec import TeacherSpec
 
 _CHUNK = 1 << 22
-_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
-_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model")
+_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TOKENIZER = (
+    "chat_template*",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+)
 
 
 def teacher_folder(spec: TeacherSpec) -> Path:
@@ -31,10 +41,16 @@ def teacher_folder(spec: TeacherSpec) -> Path:
             f"teacher.model: {spec.model} is not a folder; for a hub model also set teacher.revision to a commit, "
             "so that the same weights are heard every time"
         )
+    if spec.trust_remote_code and not _COMMIT.fullmatch(spec.revision):
+        raise StageError(
+            f"teacher.revision: {spec.revision!r} is no commit (40 hexadecimal digits); with trust_remote_code "
+            "the code that was read must be the code that is run"
+        )
     from huggingface_hub import snapshot_download
 
+    patterns = [*_PATTERNS, "*.py"] if spec.trust_remote_code else _PATTERNS
     try:
-        return Path(snapshot_download(spec.model, revision=spec.revision, allow_patterns=_PATTERNS))
+        return Path(snapshot_download(spec.model, revision=spec.revision, allow_patterns=patterns))
     except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
         raise StageError(
             f"teacher.model: {spec.model} at revision {spec.revision} cannot be had from the hub ({error}); "
@@ -87,6 +103,8 @@ def _reading(spec: TeacherSpec, folder: Path, family: str) -> dict[str, Any]:
         "tokenizer": _hash_files(tokenizer) if tokenizer else None,
         "max_tokens": spec.max_tokens,
         "truncate": spec.truncate,
+        **({"prompt": spec.prompt} if family == "vision-language" else {}),
+        **({"code": _hash_files(sorted(folder.rglob("*.py")))} if spec.trust_remote_code else {}),
     }
 
 

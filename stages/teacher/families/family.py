@@ -12,6 +12,7 @@ from ...errors import StageError
 from ..inputs.images import image_inputs
 from ..inputs.prepare import Prepare
 from ..inputs.texts import image_text_inputs, text_inputs
+from ..inputs.vision_language import vision_language_inputs
 from ..spec import TeacherSpec
 from ..weights import model_config
 from .adapter import Adapter
@@ -19,6 +20,7 @@ from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
 from .text import TextClassifier, TextEncoder
 from .towers import Towers
+from .vision_language import VisionLanguage
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +44,29 @@ TEXT_ENCODERS = (
     "MPNetModel",
 )
 
+# ForConditionalGeneration says nothing: T5 is called so too
+VISION_LANGUAGE = tuple(
+    f"{name}ForConditionalGeneration" for name in ("Llava", "Idefics3", "SmolVLM", "Qwen2VL", "PaliGemma")
+)
+
 FAMILIES: dict[str, Family] = {  # the first whose mark fits
     "image-classifier": Family(ImageClassifier, image_inputs, ("ForImageClassification",)),
     "clip": Family(Towers, image_text_inputs, ("CLIPModel", "SiglipModel", "Siglip2Model")),
     "text-classifier": Family(TextClassifier, text_inputs, ("ForSequenceClassification",)),
     "causal-lm": Family(CausalLM, text_inputs, ("ForCausalLM", "LMHeadModel")),
     "text-encoder": Family(TextEncoder, text_inputs, TEXT_ENCODERS),
+    "vision-language": Family(VisionLanguage, vision_language_inputs, VISION_LANGUAGE),
 }
 
 
 def family_of(spec: TeacherSpec, folder: Path) -> str:
-    """teacher.family, or what config.json says. Raises StageError when it says nothing that is known."""
-    if spec.family != "auto":
-        return spec.family
-    classes = [str(name) for name in model_config(folder).get("architectures") or ()]
-    for name, family in FAMILIES.items():
-        if any(mark in known for known in classes for mark in family.marks):
-            return name
-    if not classes and not (folder / "tokenizer_config.json").is_file():
-        return "image-classifier"
-    raise StageError(
-        f"teacher.family: {folder}/config.json names {', '.join(classes) or 'no architecture'}, which is of no family "
-        f"that this version knows; if the model can be loaded as one, say which: {', '.join(FAMILIES)}"
-    )
+    """teacher.family, or what config.json says. Raises StageError when it says nothing that is known, and for settings
+    that the family does not take."""
+    found = _family(spec, folder)
+    for field in ("prompt", "trust_remote_code"):
+        if found != "vision-language" and getattr(spec, field):
+            raise StageError(f"teacher.{field}: this is for vision-language teachers, and this one is of {found}")
+    return found
 
 
 def open_teacher(spec: TeacherSpec, folder: Path, signals: Mapping[str, SignalSpec], device: torch.device) -> Adapter:
@@ -75,3 +77,20 @@ def open_teacher(spec: TeacherSpec, folder: Path, signals: Mapping[str, SignalSp
 def teacher_inputs(spec: TeacherSpec, folder: Path, source: Source, policy: ViewPolicy) -> Prepare:
     """What makes the teacher's inputs of a source's samples. Raises StageError when they do not meet."""
     return FAMILIES[family_of(spec, folder)].inputs(spec, folder, source, policy)
+
+
+def _family(spec: TeacherSpec, folder: Path) -> str:
+    if spec.family != "auto":
+        return spec.family
+    if spec.trust_remote_code:
+        return "vision-language"
+    classes = [str(name) for name in model_config(folder).get("architectures") or ()]
+    for name, family in FAMILIES.items():
+        if any(mark in known for known in classes for mark in family.marks):
+            return name
+    if not classes and not (folder / "tokenizer_config.json").is_file():
+        return "image-classifier"
+    raise StageError(
+        f"teacher.family: {folder}/config.json names {', '.join(classes) or 'no architecture'}, which is of no family "
+        f"that this version knows; if the model can be loaded as one, say which: {', '.join(FAMILIES)}"
+    )

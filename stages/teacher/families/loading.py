@@ -18,15 +18,21 @@ def load_pretrained(auto: str, spec: TeacherSpec, folder: Path, device: torch.de
     Raises StageError for a folder that this class cannot load, and for weights that do not fit.
     """
     import transformers
+
+    return load_class(getattr(transformers, auto), spec, folder, device)
+
+
+def load_class(kind: Any, spec: TeacherSpec, folder: Path, device: torch.device) -> torch.nn.Module:
+    """The same by the class itself."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # it would draw over our own
     try:
-        model, info = getattr(transformers, auto).from_pretrained(
+        model, info = kind.from_pretrained(
             folder, dtype=_DTYPES[spec.dtype], use_safetensors=True, output_loading_info=True, local_files_only=True
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise StageError(f"teacher.model: {folder} cannot be loaded by {auto} ({_first(error)})") from error
+        raise StageError(f"teacher.model: {folder} cannot be loaded by {kind.__name__} ({_first(error)})") from error
     _check_loading(folder, info)
     return heard_only(model, device)
 

@@ -37,7 +37,7 @@ def heard_point(name: str, spec: SignalSpec) -> str:
         raise StageError(
             f"{place}: codec factored keeps attention.N of all heads, and takes neither reduce nor causal (it knows)"
         )
-    return f"qk.{point.index}"
+    return f"{point.part}.qk.{point.index}" if point.part else f"qk.{point.index}"
 
 
 def signal_schema(name: str, spec: SignalSpec, values: Heard, longest: int | None = None) -> SignalSchema:
@@ -94,7 +94,7 @@ def _packing(name: str, spec: SignalSpec, values: Tensor | Ragged) -> Packing | 
     point = parse_point(spec.point or name, paths=True)
     axes = span_axes(point.kind, point.span, spec.reduce) if point.span else token_axes(point.kind, spec.reduce)
     if spec.causal and point.span:
-        raise StageError(f"cache.signals.{name}: causal is for whole attention maps, and {point.name} is a block of one")
+        raise StageError(f"cache.signals.{name}: causal is for whole maps, and {point.name} is a block of one")
     if spec.causal and len(axes) != 2:
         raise StageError(f"cache.signals.{name}: causal is for attention maps, and this signal is none")
     return Packing(axes, spec.causal, implied=spec.causal) if spec.causal or isinstance(values, Ragged) else None
