@@ -10,7 +10,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from ..errors import DamagedCacheError
-from .durable import publish_file, replace_file, sync_path, write_errors
+from .durable import publish_file, replace_file, sync_path, sync_tree, write_errors
 from .regular import open_regular
 from .store import Entry, StoredFile
 
@@ -92,9 +92,7 @@ class FolderStore:
     def commit(self, folder: str) -> None:
         path = self.root / folder
         with write_errors(path):
-            for below in path.rglob("*"):
-                sync_path(below)
-            sync_path(path)
+            sync_tree(path)
             sync_path(path.parent)
 
     def remove(self, names: Iterable[str]) -> None:

@@ -1,13 +1,12 @@
 """Writes one shard: every part of every signal at once, into a folder of its own, published by a receipt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
-import xxhash
 
-from ..codecs import LENGTHS
+from ..codecs import LENGTHS, Part
 from ..errors import CacheWriteError
 from ..format.manifest import Manifest
 from ..format.receipt import Receipt, publish_receipt, read_receipt
@@ -16,7 +15,8 @@ from ..format.schema import SignalSchema
 from ..format.zarr_metadata import group_json
 from ..storage.durable import write_errors
 from ..storage.store import Store
-from .array_writer import ArrayWriter, FileRecord
+from .array_writer import ArrayWriter
+from .hashed_file import FileRecord, record_of
 
 
 class ShardWriter:
@@ -27,12 +27,13 @@ class ShardWriter:
         self._name = f"shards/{shard}.{uuid4().hex[:12]}"
         self._folder = store.stage(self._name)
         self._rows = 0
+        self._parts = {name: schema.parts() for name, schema in manifest.signals.items()}
         self._arrays: dict[str, dict[str, ArrayWriter]] = {}
         try:
             for name, schema in manifest.signals.items():
                 self._arrays[name] = {
                     part.name: ArrayWriter(self._folder / name / part.name, part, manifest.block, schema.compression)
-                    for part in schema.parts()
+                    for part in self._parts[name]
                 }
         except BaseException:
             self.discard()
@@ -43,7 +44,8 @@ class ShardWriter:
 
         Ragged parts have as many elements as the rows' lengths ask for.
         """
-        counts = {self._count(self._manifest.signals[name], batch[name]) for name in self._arrays}
+        signals = self._manifest.signals
+        counts = {self._count(signals[name], parts, batch[name]) for name, parts in self._parts.items()}
         if len(counts) > 1:
             raise ValueError(f"shard {self._shard}: signals of one batch have {sorted(counts)} rows")
         for name, writers in self._arrays.items():
@@ -69,7 +71,7 @@ class ShardWriter:
         self._store.commit(self._name)
         index = encode_rows(rows)
         self._store.publish(rows_path(self._name), index)
-        files[rows_path(self._name)] = _record(index)
+        files[rows_path(self._name)] = record_of(index)
         return self._publish(Receipt(self._shard, self._name, self._rows, self._manifest.digest, files, **facts))
 
     def discard(self) -> None:
@@ -79,14 +81,14 @@ class ShardWriter:
                 writer.close()
         self._store.remove([self._name, rows_path(self._name)])
 
-    def _count(self, schema: SignalSchema, parts: Mapping[str, np.ndarray]) -> int:
+    def _count(self, schema: SignalSchema, wanted: Sequence[Part], parts: Mapping[str, np.ndarray]) -> int:
         """Rows of one signal's parts. Raises ValueError when they do not agree."""
-        rows = {len(parts[part.name]) for part in schema.parts() if not part.ragged}
+        rows = {len(parts[part.name]) for part in wanted if not part.ragged}
         if len(rows) != 1:
             raise ValueError(f"shard {self._shard}: parts of signal {schema.name} have {sorted(rows)} rows")
         if schema.packing is not None:
             elements = int(schema.packing.counts(parts[LENGTHS].astype(np.int64)).sum())
-            found = {len(parts[part.name]) for part in schema.parts() if part.ragged}
+            found = {len(parts[part.name]) for part in wanted if part.ragged}
             if found != {elements}:
                 raise ValueError(f"shard {self._shard}: signal {schema.name} has {found} elements, not {elements}")
         return rows.pop()
@@ -113,8 +115,4 @@ class ShardWriter:
         path = self._folder / name
         with write_errors(path), path.open("xb") as file:
             file.write(data)
-        return {f"{self._name}/{name}": _record(data)}
-
-
-def _record(data: bytes) -> FileRecord:
-    return {"bytes": len(data), "xxh3": xxhash.xxh3_128_hexdigest(data)}
+        return {f"{self._name}/{name}": record_of(data)}
