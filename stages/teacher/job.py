@@ -15,10 +15,9 @@ from ...data import Source, ViewPolicy
 from ..asked_cache import AskedCache
 from ..cache_identity import PIXELS, cache_fingerprint
 from ..errors import StageError
-from .families.family import family_of
+from .families.family import find_folder, identify
 from .signals.signal_schema import Heard, signal_schema
 from .spec import TeacherSpec
-from .weights import teacher_fingerprint, teacher_folder
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,12 @@ class CacheJob:
     @cached_property
     def folder(self) -> Path:
         """The teacher's folder."""
-        return teacher_folder(self.teacher)
+        return find_folder(self.teacher)
 
     @cached_property
     def teacher_identity(self) -> dict[str, Any]:
         """The teacher's part of the fingerprint; hashes its files, loads nothing."""
-        return teacher_fingerprint(self.teacher, self.folder, family_of(self.teacher, self.folder))
+        return identify(self.teacher, self.folder)
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:

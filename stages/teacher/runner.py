@@ -161,7 +161,7 @@ class _Run:
             first_view=job.policy.first,
             parameters=tuple(job.policy.parameters),
             classes=job.source.classes or teacher.classes(),
-            teacher={"model": job.teacher.model, "revision": job.teacher.revision, **teacher.facts()},
+            teacher={"model": job.teacher.use or job.teacher.model, "revision": job.teacher.revision, **teacher.facts()},
             versions=library_versions(),
         )
 

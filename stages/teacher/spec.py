@@ -1,8 +1,8 @@
 """The settings of a teacher, as they stand in the YAML."""
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TeacherSpec(BaseModel):
@@ -10,15 +10,17 @@ class TeacherSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    model: str | None = Field(None, description="a folder written by save_pretrained, or a hub name; or set use")
+    revision: str | None = Field(None, description="commit of a hub model; required for hub names")
+    use: str | None = Field(None, description="package.module:factory of a torch module of your own, instead of model")
+    args: dict[str, Any] = Field(default_factory=dict, description="arguments of the factory that use names")
     family: Literal[
-        "auto", "image-classifier", "clip", "text-classifier", "causal-lm", "text-encoder", "vision-language"
+        "auto", "image-classifier", "clip", "text-classifier", "causal-lm", "text-encoder", "vision-language", "module"
     ] = Field("auto", description="what kind of model it is; auto: what its config.json says")
     inputs: dict[str, str] = Field(
         default_factory=dict,
         description="the source's field for each input of the family, such as {image: image}; left out: what fits",
     )
-    model: str = Field(description="a folder written by save_pretrained, or a hub name")
-    revision: str | None = Field(None, description="commit of a hub model; required for hub names")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="dtype of the weights")
     autocast: Literal["bfloat16", "float16"] | None = Field(None, description="dtype of torch.autocast; null for none")
@@ -38,3 +40,13 @@ class TeacherSpec(BaseModel):
         "revision to a commit",
     )
     workers: int = Field(1, ge=0, description="processes that decode and prepare; 0 does it in the main process")
+
+    @model_validator(mode="after")
+    def _one_teacher(self) -> Self:
+        if (self.model is None) == (self.use is None):
+            raise ValueError("give model, a folder or a hub name, or use, a factory of your own: one of the two")
+        if self.use is None and (self.args or self.family == "module"):
+            raise ValueError("args and family: module are for a factory of your own: set use")
+        if self.use is not None and (self.family not in ("auto", "module") or self.revision is not None):
+            raise ValueError("with use the family is module, and there is no revision")
+        return self

@@ -33,12 +33,13 @@ def teacher_folder(spec: TeacherSpec) -> Path:
 
     Raises StageError when it is neither a folder nor a hub name that can be had.
     """
-    folder = Path(spec.model)
+    model = str(spec.model)
+    folder = Path(model)
     if folder.is_dir():
         return folder
     if spec.revision is None:
         raise StageError(
-            f"teacher.model: {spec.model} is not a folder; for a hub model also set teacher.revision to a commit, "
+            f"teacher.model: {model} is not a folder; for a hub model also set teacher.revision to a commit, "
             "so that the same weights are heard every time"
         )
     if spec.trust_remote_code and not _COMMIT.fullmatch(spec.revision):
@@ -50,10 +51,10 @@ def teacher_folder(spec: TeacherSpec) -> Path:
 
     patterns = [*_PATTERNS, "*.py"] if spec.trust_remote_code else _PATTERNS
     try:
-        return Path(snapshot_download(spec.model, revision=spec.revision, allow_patterns=patterns))
+        return Path(snapshot_download(model, revision=spec.revision, allow_patterns=patterns))
     except Exception as error:  # the hub client raises many kinds; each means that the model cannot be had
         raise StageError(
-            f"teacher.model: {spec.model} at revision {spec.revision} cannot be had from the hub ({error}); "
+            f"teacher.model: {model} at revision {spec.revision} cannot be had from the hub ({error}); "
             "check the name, the revision and the network, or point teacher.model at a local folder"
         ) from error
 

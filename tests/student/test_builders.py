@@ -136,7 +136,7 @@ def test_the_users_arguments_are_checked_without_building(use: str, args: dict[s
     ("use", "message"),
     [
         ("own_students:broken", "failed with RuntimeError: no such luck"),
-        ("own_students:number", "returned int; a student is a torch.nn.Module"),
+        ("own_students:number", "returned int; a torch.nn.Module is needed"),
         ("own_students:Bare", "returns a mapping from output to tensor"),
     ],
 )

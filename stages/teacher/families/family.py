@@ -3,21 +3,24 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ....cache.spec import SignalSpec
 from ....data import Source, ViewPolicy
 from ...errors import StageError
+from ..inputs.arrays import array_inputs
 from ..inputs.images import image_inputs
 from ..inputs.prepare import Prepare
 from ..inputs.texts import image_text_inputs, text_inputs
 from ..inputs.vision_language import vision_language_inputs
 from ..spec import TeacherSpec
-from ..weights import model_config
+from ..weights import model_config, teacher_fingerprint, teacher_folder
 from .adapter import Adapter
 from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
+from .module import Module, module_fingerprint, module_folder
 from .text import TextClassifier, TextEncoder
 from .towers import Towers
 from .vision_language import VisionLanguage
@@ -56,6 +59,14 @@ FAMILIES: dict[str, Family] = {  # the first whose mark fits
     "causal-lm": Family(CausalLM, text_inputs, ("ForCausalLM", "LMHeadModel")),
     "text-encoder": Family(TextEncoder, text_inputs, TEXT_ENCODERS),
     "vision-language": Family(VisionLanguage, vision_language_inputs, VISION_LANGUAGE),
+    "module": Family(Module, array_inputs, ()),
+}
+_READS_TEXT = ("clip", "text-classifier", "causal-lm", "text-encoder", "vision-language")
+_TAKERS = {  # settings that not every family takes
+    "prompt": ("vision-language",),
+    "trust_remote_code": ("vision-language",),
+    "truncate": _READS_TEXT,
+    "max_tokens": (*_READS_TEXT, "module"),
 }
 
 
@@ -63,10 +74,23 @@ def family_of(spec: TeacherSpec, folder: Path) -> str:
     """teacher.family, or what config.json says. Raises StageError when it says nothing that is known, and for settings
     that the family does not take."""
     found = _family(spec, folder)
-    for field in ("prompt", "trust_remote_code"):
-        if found != "vision-language" and getattr(spec, field):
-            raise StageError(f"teacher.{field}: this is for vision-language teachers, and this one is of {found}")
+    for field, takers in _TAKERS.items():
+        if getattr(spec, field) and found not in takers:
+            raise StageError(
+                f"teacher.{field}: this is for teachers of family {' or '.join(takers)}, and this one is of {found}"
+            )
     return found
+
+
+def find_folder(spec: TeacherSpec) -> Path:
+    """Where the teacher's files lie on this machine. Raises StageError when it cannot be had."""
+    return module_folder(spec) if spec.use is not None else teacher_folder(spec)
+
+
+def identify(spec: TeacherSpec, folder: Path) -> dict[str, Any]:
+    """What decides the teacher's numbers, as JSON. Loads nothing, except for a module, which its factory makes."""
+    family = family_of(spec, folder)
+    return module_fingerprint(spec) if family == "module" else teacher_fingerprint(spec, folder, family)
 
 
 def open_teacher(spec: TeacherSpec, folder: Path, signals: Mapping[str, SignalSpec], device: torch.device) -> Adapter:
@@ -80,6 +104,8 @@ def teacher_inputs(spec: TeacherSpec, folder: Path, source: Source, policy: View
 
 
 def _family(spec: TeacherSpec, folder: Path) -> str:
+    if spec.use is not None:
+        return "module"
     if spec.family != "auto":
         return spec.family
     if spec.trust_remote_code:

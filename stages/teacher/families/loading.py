@@ -9,7 +9,7 @@ import torch
 from ...errors import StageError
 from ..spec import TeacherSpec
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load_pretrained(auto: str, spec: TeacherSpec, folder: Path, device: torch.device) -> torch.nn.Module:
@@ -29,7 +29,7 @@ def load_class(kind: Any, spec: TeacherSpec, folder: Path, device: torch.device)
     logging.disable_progress_bar()  # it would draw over our own
     try:
         model, info = kind.from_pretrained(
-            folder, dtype=_DTYPES[spec.dtype], use_safetensors=True, output_loading_info=True, local_files_only=True
+            folder, dtype=DTYPES[spec.dtype], use_safetensors=True, output_loading_info=True, local_files_only=True
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise StageError(f"teacher.model: {folder} cannot be loaded by {kind.__name__} ({_first(error)})") from error

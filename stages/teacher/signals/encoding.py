@@ -128,6 +128,12 @@ def _encoded(prepared: PreparedBatch, schema: SignalSchema, values: Heard) -> di
             f"signal {schema.name}: rows of shard {prepared.shard} differ in length, and those of the first batch did "
             "not: the teacher's inputs must always come with an attention_mask, or never"
         )
+    if isinstance(values, torch.Tensor) and schema.packing is None and tuple(values.shape[1:]) != schema.shape:
+        raise StageFailed(
+            f"signal {schema.name}: rows of shard {prepared.shard} are {tuple(values.shape[1:])}, and those of the "
+            f"first batch were {schema.shape}. Rows that differ in length are kept where the teacher is called with an "
+            "attention_mask; else let its inputs have one size"
+        )
     try:
         return {part: _host(tensor) for part, tensor in schema.build().encode(values).items()}
     except CacheError as error:

@@ -1,4 +1,4 @@
-"""Students that are the user's own: `package.module:callable`, called with the arguments of the YAML."""
+"""Modules that are the user's own: `package.module:callable`, called with the arguments of the YAML."""
 
 import importlib
 import inspect
@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from ..capture.points import nearest
-from ..errors import StageError
+from .capture.points import nearest
+from .errors import StageError
 
 
 def import_callable(use: str) -> Callable[..., Any]:
@@ -52,11 +52,11 @@ def call_builder(
     """The module that the callable returns. What it raises is told as a StageError with its own words."""
     bound = bind_arguments(function, use, args, offered)
     try:
-        student = function(**bound)
+        module = function(**bound)
     except StageError:
         raise
     except Exception as error:  # the user's code may raise anything
         raise StageError(f"use: {use} failed with {type(error).__name__}: {error}") from error
-    if not isinstance(student, nn.Module):
-        raise StageError(f"use: {use} returned {type(student).__name__}; a student is a torch.nn.Module")
-    return student
+    if not isinstance(module, nn.Module):
+        raise StageError(f"use: {use} returned {type(module).__name__}; a torch.nn.Module is needed")
+    return module
