@@ -3,7 +3,7 @@
 import os
 import queue
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -34,6 +34,7 @@ class ChunkMemory:
         self._coming: dict[Key, Future[np.ndarray]] = {}
         self._lock = threading.Lock()
         self._wanted: queue.SimpleQueue[tuple[Key, Decode]] | None = None
+        self._gone: deque[int] = deque()  # arrays that nobody reads any more
 
     def get(self, key: Key, decode: Decode) -> np.ndarray:
         """The chunk; when it is not here it is decoded, or waited for. Raises what `decode` raises."""
@@ -68,13 +69,24 @@ class ChunkMemory:
         self._wanted.put((key, decode))
 
     def forget(self, array: int) -> None:
-        """Drop the chunks of an array."""
-        with self._lock:
-            for key in [key for key in self._found if key[0] == array]:
-                self.used -= self._found.pop(key).nbytes
+        """Drop the chunks of an array, soon: the collector of garbage calls this at any moment, also in a thread that
+        holds the lock, and then it waits for the next chunk that is kept."""
+        self._gone.append(array)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
+
+    def _drop(self) -> None:
+        """While the lock is held."""
+        gone = {self._gone.popleft() for _ in range(len(self._gone))}
+        for key in [key for key in self._found if key[0] in gone] if gone else ():
+            self.used -= self._found.pop(key).nbytes
 
     def _keep(self, key: Key, chunk: np.ndarray) -> None:
         with self._lock:
+            self._drop()
             if key not in self._found:
                 self._found[key] = chunk
                 self.used += chunk.nbytes

@@ -72,6 +72,15 @@ def test_chunks_of_a_closed_reader_are_dropped() -> None:
     assert memory.used == 10
 
 
+def test_a_reader_that_is_collected_while_the_memory_changes_waits_for_nobody() -> None:
+    memory = ChunkMemory(100)
+    memory.get((0, 0, 0), lambda: chunk(1))
+    with memory._lock:  # as when the collector of garbage runs in the middle of a change
+        memory.forget(0)
+    memory.get((1, 0, 0), lambda: chunk(1))
+    assert memory.used == 10
+
+
 def test_its_size_is_a_part_of_the_machines_or_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     assert 0 < chunk_memory.__wrapped__().most <= 1 << 31
