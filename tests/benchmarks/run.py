@@ -26,6 +26,7 @@ BENCHMARKS = (
     "writing",
     "sizes",
     "sampling",
+    "peers",
     "stores",
 )
 

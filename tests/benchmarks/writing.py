@@ -18,6 +18,7 @@ import numpy as np
 from contest import Contender, Watch, contest
 from figure import Figure, compared
 from w1 import ROW_BYTES, batches, empty_cache, random_rows, row_index
+from writing_memory import memory_figures
 
 from teachercache.cache import Cache, RowIndex
 from teachercache.cache.writing.shard_writer import ShardWriter
@@ -66,6 +67,7 @@ def measure(tiny: bool, scratch: Path) -> list[Figure]:
         compared(hashed, outcome, "rows", "plain file", "MB", 0.75, "cpu"),
         compared(whole, outcome, "shard", "plain file, fsync", "MB", 0.85),
         compared(whole, outcome, "shard", "plain file", "MB", clock="cpu", note="ratio of CPU"),
+        *memory_figures(tiny, scratch),
     ]
 
 
