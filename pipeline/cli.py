@@ -32,7 +32,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": report.report,
     "run": run.run,
 }
-TEACHER_COMMANDS: dict[str, Callable[..., Any]] = {"report": teacher.report}
+TEACHER_COMMANDS: dict[str, Callable[..., Any]] = {"report": teacher.report, "describe": teacher.describe}
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)
 for _name, _function in cache.COMMANDS.items():

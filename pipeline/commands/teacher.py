@@ -1,10 +1,12 @@
-"""`teachercache teacher report`: how good a teacher is, from its cache."""
+"""`teachercache teacher describe` and `report`: where a teacher can be heard, and how good it is by its cache."""
 
+import json
 from typing import Annotated
 
 import typer
 
 from ..config import load_config
+from ..console import console
 from .arguments import ConfigPath
 
 
@@ -26,3 +28,23 @@ def report(
     from ..judging import judge_run
 
     judge_run(load_config(config), signal, tuple(beside or ()), student)
+
+
+def describe(
+    given: Annotated[str, typer.Argument(metavar="CONFIG|MODEL", help="the YAML file of the run, or a model's folder")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """List every well-known point at which a teacher can be heard, with the shape and the bytes of a row.
+
+    Example: [bold]teachercache teacher describe models/my-clip[/bold]
+
+    Any module of the teacher can be heard by its path as well. Loads the model; one sample goes through it.
+    """
+    from ..describing import describe as described
+    from ..describing import described_json, described_table
+
+    found = described(given)
+    if as_json:
+        print(json.dumps(described_json(found), indent=1))
+    else:
+        console.print(described_table(found))
