@@ -152,6 +152,7 @@ class _Run:
 
     def _manifest(self, schemas: Mapping[str, Any], teacher: Adapter) -> Manifest:
         job = self.job
+        name = job.teacher.use or job.teacher.model
         return Manifest(
             fingerprint=job.fingerprint,
             signals=schemas,
@@ -161,7 +162,7 @@ class _Run:
             first_view=job.policy.first,
             parameters=tuple(job.policy.parameters),
             classes=job.source.classes or teacher.classes(),
-            teacher={"model": job.teacher.use or job.teacher.model, "revision": job.teacher.revision, **teacher.facts()},
+            teacher={"model": name, "revision": job.teacher.revision, **teacher.facts()},
             versions=library_versions(),
         )
 

@@ -16,30 +16,6 @@ from teachercache.cache import open_cache
 from teachercache.pipeline.cli import main
 
 CAPTION = {"caption": {"kind": "json", "ext": ["json"]}}
-MODULE = '''
-import torch
-
-class Words(torch.nn.Module):
-    """Counts the words of a sequence of numbers by an LSTM."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.lstm = torch.nn.LSTM(2, width, batch_first=True)
-        self.out = torch.nn.Linear(width, 3)
-
-    def forward(self, sequence, lengths):
-        states, _ = self.lstm(sequence)
-        return self.out(states[torch.arange(len(lengths)), lengths - 1])
-
-def words(width, mixes=False):
-    torch.manual_seed(0)
-    return (Mixed if mixes else Words)(width)
-
-class Mixed(Words):
-    def forward(self, sequence, lengths):
-        logits = super().forward(sequence, lengths)
-        return logits - logits.mean(dim=0)
-'''
 
 
 @pytest.fixture
@@ -132,3 +108,35 @@ def test_a_build_that_was_killed_goes_on_to_an_equal_cache(
     for name, parts in expected.items():
         for part, values in again.encoded(name, rows).items():
             np.testing.assert_array_equal(values, parts[part])
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "points"),
+    [
+        ("clip", "clip", {"image_embeds": [16], "vision.hidden.2": [5, 24], "text.attention.1": [4, 12, 12]}),
+        ("bert", "text-encoder", {"embedding": [32], "hidden.0": [12, 32], "qkv.1": [3, 4, 12, 8]}),
+        ("llama", "causal-lm", {"logits": [12, 20], "attention.0": [4, 12, 12]}),
+    ],
+)
+def test_describe_lists_the_points_of_a_model_with_shape_and_bytes(
+    command: Callable[..., str],
+    teacher_folder: Callable[[str], Path],
+    write: Callable[..., Path],
+    name: str,
+    family: str,
+    points: dict[str, list[int]],
+) -> None:
+    said, _ = json.JSONDecoder().raw_decode(command("teacher", "describe", teacher_folder(name), "--json"))
+    found = {point["point"]: point for point in said["points"]}
+    assert said["family"] == family
+    for point, shape in points.items():
+        assert found[point]["shape"] == shape, point
+    assert found["hidden.0" if name != "clip" else "text.hidden.0"]["f16"] == 4 + 12 * 32 * 2
+    assert all(point["bytes"] <= point["f16"] for point in found.values())
+    signals = {point: {} for point in found if "qkv" not in point or name != "llama"}
+    assert "ready" in command("check", write(name, signals))
+    assert set(found) <= {word for word in command("teacher", "describe", write(name, signals), "--json").split('"')}
+
+
+def test_describe_says_what_it_cannot_describe(command: Callable[..., str], tmp_path: Path) -> None:
+    assert "neither a YAML file nor a model's folder" in command("teacher", "describe", tmp_path, code=2)

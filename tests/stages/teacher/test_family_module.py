@@ -15,6 +15,7 @@ from teachercache.cache import StaleCacheError, open_cache
 from teachercache.cache.spec import SignalSpec
 from teachercache.data import DataError, SourceSpec, ViewPolicy, ViewsSpec, open_source
 from teachercache.stages.errors import StageError, StageFailed
+from teachercache.stages.teacher.describing import describe_teacher
 from teachercache.stages.teacher.independence import check_independence
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
@@ -207,3 +208,10 @@ def test_other_weights_or_other_code_are_another_teacher(module_job: MakeModuleJ
 def test_a_teacher_is_a_model_or_a_module(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TeacherSpec.model_validate(settings)
+
+
+def test_describe_lists_the_modules_of_a_module(module_job: MakeModuleJob) -> None:
+    described = describe_teacher(module_job("volume", {}, {"volume": "volume.scan", "age": "age"}))
+    found = {point.point: (point.shape, point.f16) for point in described.points}
+    assert found["logits"] == ((2,), 4) and found["conv.0"] == ((4, 5, 6, 7), 4 * 5 * 6 * 7 * 2)
+    assert described.family == "module" and {"conv", "conv.1", "conv.2", "out"} <= set(found)
