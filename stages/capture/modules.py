@@ -9,6 +9,7 @@ from functools import partial
 from threading import local
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ...cache.codecs import Ragged
@@ -39,9 +40,12 @@ class ModuleEars:
         """A new pass of this thread begins."""
         self._thread.heard = {}
 
-    def collect(self, path: str, mask: Tensor | None) -> Tensor | Ragged:
-        """What the module returned in this pass; cut to real tokens where the model was told which are real."""
+    def collect(self, path: str, mask: Tensor | None, rows: int | None = None) -> Tensor | Ragged:
+        """What the module returned in this pass; cut to real tokens where the model was told which are real. With
+        `rows`, what a module said that ran once a row stands side by side."""
         heard = self._thread.heard.pop(path, [])
+        if rows is not None and len(heard) == rows > 1:
+            return _side_by_side([_tensor(path, output) for output in heard], path)
         if len(heard) != 1:
             raise StageError(f"module {path} ran {len(heard)} times in one pass, not once: hear one that runs once")
         values = _tensor(path, heard[0])
@@ -49,6 +53,13 @@ class ModuleEars:
 
     def _hear(self, path: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self._thread.__dict__.setdefault("heard", {}).setdefault(path, []).append(output)
+
+
+def _side_by_side(rows: list[Tensor], path: str) -> Tensor:
+    """One row each, with an axis of one row or without."""
+    if len({row.shape for row in rows}) != 1:
+        raise StageError(f"module {path} returns rows of different shapes: they cannot stand side by side")
+    return torch.cat(rows) if len(rows[0]) == 1 else torch.stack(rows)
 
 
 def _tensor(path: str, output: Any) -> Tensor:

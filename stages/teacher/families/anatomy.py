@@ -6,7 +6,7 @@ from torch import nn
 
 from ...errors import StageError
 
-_LANGUAGE = ("language_model", "text_model")
+_LANGUAGE = ("language_model.model", "language_model", "text_model.model", "text_model")  # the head's wrapper last
 _VISION = ("vision_tower", "vision_model", "visual")
 _PROJECTOR = ("multi_modal_projector", "connector", "visual.merger", "mm_projector")
 

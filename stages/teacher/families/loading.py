@@ -29,7 +29,12 @@ def load_class(kind: Any, spec: TeacherSpec, folder: Path, device: torch.device)
     logging.disable_progress_bar()  # it would draw over our own
     try:
         model, info = kind.from_pretrained(
-            folder, dtype=DTYPES[spec.dtype], use_safetensors=True, output_loading_info=True, local_files_only=True
+            folder,
+            dtype=DTYPES[spec.dtype],
+            use_safetensors=True,
+            output_loading_info=True,
+            local_files_only=True,
+            trust_remote_code=spec.trust_remote_code,  # said, because transformers would ask whoever sits there
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise StageError(f"teacher.model: {folder} cannot be loaded by {kind.__name__} ({_first(error)})") from error

@@ -56,13 +56,15 @@ class VisionLanguageEars:
         self._modules.attach(stack)
         hook = language.register_forward_pre_hook(self._hear_mask, with_kwargs=True)
         stack.callback(hook.remove)
+        stack.callback(vision.register_forward_pre_hook(self._count_images, with_kwargs=True).remove)
         self._heard_mask: Tensor | None = None
         self._tokens = 0
+        self._images: list[int] = []  # how many each run of the tower was given
 
     def forget(self) -> None:
         """A new pass begins."""
         self._modules.forget()
-        self._heard_mask, self._tokens = None, 0
+        self._heard_mask, self._tokens, self._images = None, 0, []
 
     def tokens(self, mask: Tensor, kinds: Tensor, same: bool) -> Tokens:
         """What the last pass ran on; `mask` and `kinds` (B, t) are those of the ids it was called with, and `same` says
@@ -88,8 +90,11 @@ class VisionLanguageEars:
         for name, ears in self._ears:
             for point, values in ears.collect().items():
                 heard[f"{name}.{point}" if name == "vision" else point] = self._rows(name, point, values, tokens)
+        rows = len(tokens.mask)
+        singly = self._images == [1] * rows  # the tower sees image by image, as Magma's
         for path in self._paths:
-            heard[path] = self._of_module(path, self._modules.collect(path, None), tokens)
+            values = self._modules.collect(path, None, rows if singly and not self._in_language(path) else None)
+            heard[path] = self._of_module(path, values, tokens)
         return heard
 
     def _rows(self, part: str, point: str, values: Any, tokens: Tokens) -> Any:
@@ -100,10 +105,16 @@ class VisionLanguageEars:
 
     def _of_module(self, path: str, values: Tensor | Ragged, tokens: Tokens) -> Tensor | Ragged:
         assert isinstance(values, Tensor)
-        language = path == self._parts.language or path.startswith(f"{self._parts.language}.")
-        if language and values.ndim >= 3 and values.shape[:2] == tokens.mask.shape:
+        if self._in_language(path) and values.ndim >= 3 and values.shape[:2] == tokens.mask.shape:
             return ragged(values, tokens.mask)
         return _folded(values, len(tokens.mask), path)
+
+    def _in_language(self, path: str) -> bool:
+        return path == self._parts.language or path.startswith(f"{self._parts.language}.")
+
+    def _count_images(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+        self._images.append(0 if given is None else len(given))
 
     def _path(self, name: str) -> str:
         return self._parts.projector if name == PROJECTOR else name

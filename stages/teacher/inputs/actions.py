@@ -11,6 +11,7 @@ import numpy as np
 
 from ....data import DataError
 from ...errors import StageError
+from ..weights import model_config
 
 BINS = 256
 
@@ -41,9 +42,12 @@ def action_tokens(value: Any, vocabulary: int, place: str) -> np.ndarray:
 
 
 def base_vocabulary(folder: Path, trust: bool = False) -> int:
-    """Tokens of the tokenizer in a teacher's folder, without those added later."""
+    """Tokens of the tokenizer in a teacher's folder, without those added later; what config.json says comes first."""
     from transformers import AutoTokenizer
 
+    told = model_config(folder).get("tokenizer_vocab_size")  # Magma's
+    if isinstance(told, int):
+        return told
     try:
         return int(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust).vocab_size)
     except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:

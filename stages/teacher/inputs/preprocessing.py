@@ -21,7 +21,9 @@ class Preprocessor:
         from transformers import AutoImageProcessor
 
         try:
-            self._processor: Any = AutoImageProcessor.from_pretrained(folder, use_fast=False, local_files_only=True)
+            self._processor: Any = AutoImageProcessor.from_pretrained(
+                folder, use_fast=False, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError, ImportError) as error:
             raise StageError(f"teacher.model: the image processor in {folder} cannot be loaded ({error})") from error
         self._channels = channels

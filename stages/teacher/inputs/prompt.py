@@ -26,18 +26,18 @@ class Prompt:
         return self.template.replace(_TEXT, text)
 
 
-def load_prompt(spec: TeacherSpec, processor: Any, text: bool) -> Prompt:
+def load_prompt(spec: TeacherSpec, processor: Any, image_id: int, text: bool) -> Prompt:
     """teacher.prompt, or the processor's chat template with an image and a text; `text` says whether there is one.
 
     Raises StageError when there is neither, and when a text is given that the prompt has no place for, or the reverse.
     """
-    token = getattr(processor, "image_token", None)
-    reserved = (str(token),) if token else ()
+    token = getattr(processor, "image_token", None) or processor.tokenizer.convert_ids_to_tokens(image_id)
+    reserved = (str(token),)
     template = spec.prompt if spec.prompt is not None else _chat(processor, text)
     if (_TEXT in template) != text:
         told = "has no {text}, and teacher.inputs gives a text" if text else "has {text}, and teacher.inputs gives none"
         raise StageError(f"teacher.prompt: {template!r} {told}")
-    if reserved and reserved[0] not in template:
+    if reserved[0] not in template:
         raise StageError(f"teacher.prompt: {template!r} has no {reserved[0]!r}, where the image goes")
     return Prompt(template, reserved)
 

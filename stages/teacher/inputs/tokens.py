@@ -48,7 +48,7 @@ def load_tokens(spec: TeacherSpec, folder: Path, fixed: bool = False) -> Tokens:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
         raise StageError(
             f"teacher.model: the tokenizer in {folder} cannot be loaded ({error}); save it beside the weights"

@@ -19,9 +19,10 @@ from ...capture.spans import PADDING, SPANS
 from ...errors import StageError
 from ..spec import TeacherSpec
 from ..weights import model_config
-from .actions import action_tokens
+from .actions import action_tokens, base_vocabulary
 from .binding import bind_inputs, require_inputs
 from .prepare import Rows
+from .processing import load_processor, processed
 from .prompt import Prompt, load_prompt
 
 KINDS = "token_kinds"
@@ -49,14 +50,12 @@ class VisionLanguageInputs:
         """Raises DataError, naming the sample, for a text, an action or a row that the teacher cannot take."""
         assert rows.views is not None
         texts = [self.prompt.filled(text, _place(rows, i)) for i, text in enumerate(self._texts(rows))]
-        images = [[Image.fromarray(view.squeeze(-1) if view.shape[-1] == 1 else view)] for view in rows.views]
+        images = [Image.fromarray(view) for view in rows.views]
         try:
-            made = self.processor(images=images, text=texts, padding=True, return_tensors="pt")
+            made = processed(self.processor, images, texts)
         except (ValueError, TypeError, IndexError, KeyError) as error:
             raise StageError(f"teacher.prompt: the processor refuses {texts[0]!r} with an image ({error})") from error
-        tensors = {name: value for name, value in made.items() if isinstance(value, Tensor) and name != "labels"}
-        found = {name: _by_row(name, value, len(images)) for name, value in tensors.items()}
-        found = self._with_actions(found, rows)
+        found = self._with_actions(made, rows)
         self._check(found, rows)
         return found
 
@@ -129,37 +128,16 @@ def vision_language_inputs(spec: TeacherSpec, folder: Path, source: Source, poli
     if policy.channels != 3:
         raise StageError("views.channels: a vision-language teacher sees images of 3 channels")
     processor = load_processor(spec, folder)
-    action = bound.get("action")
+    action, image_id = bound.get("action"), _image_id(processor, folder)
     return VisionLanguageInputs(
         processor,
-        load_prompt(spec, processor, "text" in bound),
-        _image_id(processor, folder),
+        load_prompt(spec, processor, image_id, "text" in bound),
+        image_id,
         _longest(spec, folder, processor),
         bound.get("text"),
         action,
-        int(processor.tokenizer.vocab_size),
+        base_vocabulary(folder, spec.trust_remote_code) if action is not None else 0,
     )
-
-
-def load_processor(spec: TeacherSpec, folder: Path) -> Any:
-    """The processor of images and text in a teacher's folder, padding on the right."""
-    from transformers import AutoProcessor
-
-    try:
-        processor: Any = AutoProcessor.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
-        )
-    except (OSError, ValueError, ImportError, KeyError, AttributeError, TypeError) as error:
-        raise StageError(
-            f"teacher.model: the processor in {folder} cannot be loaded ({error}); save it beside the weights"
-        ) from error
-    tokenizer = getattr(processor, "tokenizer", None)
-    if tokenizer is None or not hasattr(processor, "image_processor"):
-        raise StageError(f"teacher.model: the processor in {folder} is not one of images and text")
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.padding_side = "right"
-    return processor
 
 
 def _image_id(processor: Any, folder: Path) -> int:
@@ -187,16 +165,6 @@ def _longest(spec: TeacherSpec, folder: Path, processor: Any) -> int:
     if spec.max_tokens is None and most > 1 << 20:
         raise StageError("teacher.max_tokens: the teacher does not say how many tokens a row may have: set it")
     return spec.max_tokens or most
-
-
-def _by_row(name: str, value: Tensor, rows: int) -> Tensor:
-    """What a processor lays end to end (Qwen2-VL's patches) as rows of equal size."""
-    if len(value) == rows:
-        return value
-    if len(value) % rows:
-        raise StageError(f"teacher.model: the processor makes {name} {tuple(value.shape)} of {rows} rows of one size")
-    folded: Tensor = value.unflatten(0, (rows, -1))
-    return folded
 
 
 def _appended(values: Tensor, mask: Tensor, more: Tensor, padding: int = 0) -> Tensor:

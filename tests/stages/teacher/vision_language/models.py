@@ -141,3 +141,39 @@ def save_model(name: str, folder: Path) -> Path:
     torch.manual_seed(0)
     MODELS[name](folder).save_pretrained(folder)
     return folder
+
+
+def save_agent(folder: Path) -> Path:
+    """The stand-in for Magma: random weights, its own code beside them, and a processor in Magma's form."""
+    import json
+    import shutil
+
+    from transformers import LlamaConfig
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    shutil.copytree(Path(__file__).parent / "agent", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    tokenizer("<image>").save_pretrained(folder)
+    reference = "modeling_agent.AgentFor{}"
+    config = {
+        "model_type": "agent-for-tests",
+        "architectures": ["AgentForCausalLM"],
+        "auto_map": {
+            "AutoConfig": "configuration_agent.AgentConfig",
+            "AutoModelForCausalLM": reference.format("ConditionalGeneration"),
+        },
+        "text_config": LlamaConfig(**text_settings()).to_dict(),
+        "image_token_index": BASE,
+        "tokenizer_vocab_size": BASE,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    processing = {"processor_class": "AgentProcessor", "auto_map": {"AutoProcessor": "processing_agent.AgentProcessor"}}
+    (folder / "processor_config.json").write_text(json.dumps(processing))
+    kind = get_class_from_dynamic_module(reference.format("CausalLM"), str(folder))
+    kind._supports_sdpa, kind.tie_weights = True, lambda self, *_, **__: None
+    torch.manual_seed(0)
+    model = kind(kind.config_class.from_pretrained(folder))
+    model.save_pretrained(folder / "saved")
+    for file in (folder / "saved").glob("*.safetensors"):
+        file.rename(folder / file.name)
+    shutil.rmtree(folder / "saved")
+    return folder
