@@ -16,7 +16,7 @@ from peers_system import BATCH, Read, System, batches
 from peers_torchcache import open_torchcache, write_torchcache
 from reading_clients import installed
 
-_HASHED = "rows are found by a hash of the input"
+_HASHED = "a row is found by a hash of its input, here random images of 3 x 32 x 32"
 
 
 def packages() -> Iterator[System]:
