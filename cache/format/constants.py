@@ -47,7 +47,7 @@ def read_constant(store: Store, name: str, constant: Constant) -> np.ndarray:
         raise DamagedCacheError(f"{path}: constant {name} was changed after it was written")
     try:
         return _array(data)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # numpy lets Python parse the header, which may fail in any way
         raise DamagedCacheError(f"{path}: constant {name} is no .npy file of numbers ({error})") from error
 
 
@@ -83,7 +83,7 @@ def _array(data: bytes) -> np.ndarray:
         raise ValueError("its format is not 1.0")
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     there, claimed = len(data) - file.tell(), prod(shape) * dtype.itemsize
-    if dtype.kind not in "biufc" or min(shape, default=0) < 0 or there != claimed:
+    if dtype.kind not in "iuf" or min(shape, default=0) < 0 or there != claimed:
         raise ValueError(f"its header tells of {dtype} {shape}, and {there} bytes follow")
     return np.frombuffer(data, dtype, prod(shape), file.tell()).reshape(shape, order="F" if fortran else "C")
 

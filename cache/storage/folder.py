@@ -120,7 +120,7 @@ def _remove_folder(path: Path) -> None:
 def _entry(item: os.DirEntry[str]) -> Entry | None:
     """A file; None for a folder, and for a link to nothing. What cannot be looked at is listed, and fails when read."""
     try:
-        if not item.is_file():
+        if item.is_dir():
             return None
         facts = item.stat()
     except FileNotFoundError:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from array_api_compat import array_namespace, device
 
-from ...errors import CacheError
+from ...errors import CacheError, DamagedCacheError
 from ..codec import Array, Codec, Part
 from .head_logits import HeadLogits
 
@@ -59,6 +59,10 @@ class Head:
         """Weight and bias beside `hidden`."""
         if self.weight is None or self.bias is None:
             raise CacheError("codec head reads logits with the head that the cache keeps: use cache.codec(signal)")
+        if self.weight.shape[1] != hidden.shape[-1]:
+            raise DamagedCacheError(
+                f"codec head keeps vectors of {hidden.shape[-1]} numbers, and its head takes {self.weight.shape[1]}"
+            )
         xp, where = array_namespace(hidden), device(hidden)
         if (xp.__name__, where) not in self._there:
             self._there[xp.__name__, where] = (_put(xp, self.weight, where), _put(xp, self.bias, where))
