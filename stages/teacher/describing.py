@@ -16,6 +16,7 @@ from ..device import pick_device
 from ..errors import StageError
 from .families.family import family_of, open_teacher, teacher_inputs
 from .families.module import build_module
+from .families.vision_language_points import vision_language_points
 from .inputs.loader import PreparedPieces
 from .job import CacheJob
 from .signals.signal_schema import signal_schema
@@ -60,7 +61,8 @@ def describe_teacher(job: CacheJob) -> DescribedTeacher:
     teacher.close()
     del teacher
     family = family_of(job.teacher, job.folder)
-    groups = [*_groups(config), *([[path] for path in _paths(job)] if family == "module" else [])]
+    groups = [*(vision_language_points(config) if family == "vision-language" else _groups(config))]
+    groups += [[path] for path in _paths(job)] if family == "module" else []
     found = [point for group in groups for point in _described(job, group, inputs, device, prepare.longest)]
     return DescribedTeacher(family, facts, tuple(found))
 
@@ -83,7 +85,7 @@ def _described(
     described = []
     for point, values in heard.items():
         schema = signal_schema(point, plain[point], values, longest)
-        spec = _choice(point, schema.shape, schema.packing is not None)
+        spec = _choice(point, schema.shape)
         chosen = signal_schema(point, spec, values, longest)
         described.append(
             DescribedPoint(
@@ -93,10 +95,10 @@ def _described(
     return described
 
 
-def _choice(point: str, shape: tuple[int, ...], ragged: bool) -> SignalSpec:
+def _choice(point: str, shape: tuple[int, ...]) -> SignalSpec:
     """The codec that one would try first."""
     match parse_point(point, paths=True).kind:
-        case "logits" if shape[-1] > _MANY and not ragged:
+        case "logits" if shape[-1] > _MANY and len(shape) == 1:
             return SignalSpec(codec="topk", k=16)
         case "attention":
             return SignalSpec(codec="u8sqrt")
