@@ -46,10 +46,10 @@ def processed(processor: Any, images: Sequence[Image.Image], texts: Sequence[str
         return {**{name: made[name] for name in ("input_ids", "attention_mask")}, **rows}
     made = processor(images=[[image] for image in images], text=list(texts), padding=True, return_tensors="pt")
     tensors = {name: value for name, value in made.items() if isinstance(value, Tensor) and name != "labels"}
-    return {name: _by_row(name, value, len(images)) for name, value in tensors.items()}
+    return {name: by_row(name, value, len(images)) for name, value in tensors.items()}
 
 
-def _by_row(name: str, value: Tensor, rows: int) -> Tensor:
+def by_row(name: str, value: Tensor, rows: int) -> Tensor:
     """What a processor lays end to end (Qwen2-VL's patches) as rows of equal size."""
     if len(value) == rows:
         return value

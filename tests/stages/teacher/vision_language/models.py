@@ -86,12 +86,8 @@ def _paligemma(folder: Path) -> Any:
 def _qwen2_vl(folder: Path) -> Any:
     import transformers
 
-    words = tokenizer("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
     pixels = dict(patch_size=4, temporal_patch_size=2, merge_size=2, min_pixels=256, max_pixels=256)
-    processing = transformers.Qwen2VLImageProcessorPil(**pixels)
-    transformers.Qwen2VLProcessor(processing, words, transformers.Qwen2VLVideoProcessor(**pixels)).save_pretrained(
-        folder
-    )
+    transformers.Qwen2VLImageProcessorPil(**pixels).save_pretrained(folder)
     config = transformers.Qwen2VLConfig(
         vision_config=dict(depth=2, embed_dim=24, num_heads=3, hidden_size=32, patch_size=4, mlp_ratio=2),
         text_config=text_settings(rope_parameters={"rope_type": "default", "mrope_section": [1, 1, 2]}),
