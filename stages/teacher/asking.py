@@ -16,6 +16,7 @@ from ...cache.spec import SignalSpec
 from ..cache_identity import PIXELS
 from ..device import pick_device
 from .answer import encoded_rows, heard_row, largest_value
+from .buckets import hear_rows, piece_samples
 from .families.adapter import Adapter
 from .families.family import open_teacher, teacher_inputs
 from .independence import SLACK
@@ -92,7 +93,7 @@ def _heard_as(spec: SignalSpec) -> SignalSpec:
 def _choose(job: CacheJob, cache: Cache, rows: int, rng: np.random.Generator) -> list[tuple[Piece, np.ndarray]]:
     """Random batches of the build, and random rows of each: their numbers in the batch, ascending."""
     views = job.policy.count
-    pieces = plan_pieces(job.source, cache.shards, max(1, job.teacher.batch_size // views))
+    pieces = plan_pieces(job.source, cache.shards, piece_samples(job))
     sizes = np.array([(stop - start) * views for _, start, stop, _ in pieces], np.int64)
     order = rng.permutation(np.flatnonzero(sizes))
     enough = int(np.searchsorted(np.cumsum(sizes[order]), rows)) + 1
@@ -108,8 +109,9 @@ def _compare(
     job: CacheJob, cache: Cache, teacher: Adapter, prepared: PreparedBatch, wanted: np.ndarray, answer: Answer
 ) -> None:
     """Hear one batch and hold the wanted rows of every signal against the cache."""
-    inputs = {name: value.to(teacher.device) for name, value in prepared.inputs.items()}
-    heard: dict[str, Heard] = dict(teacher(inputs)) if job.signals else {}
+    heard: dict[str, Heard] = {}
+    if job.signals:
+        heard = dict(hear_rows(teacher, prepared, job.teacher.batch_size, teacher.device))
     if prepared.views is not None:
         heard[PIXELS] = prepared.views
     first = int(cache.row_counts[: cache.shards.index(prepared.shard)].sum()) + prepared.start * job.policy.count

@@ -19,6 +19,7 @@ from ...data import check_ids
 from ..device import pick_device
 from ..errors import Interrupted, StageError
 from ..versions import library_versions
+from .buckets import hear_rows, piece_samples
 from .extension import as_it_stands
 from .families.adapter import Adapter
 from .families.family import open_teacher, teacher_inputs
@@ -100,7 +101,7 @@ def _standing(job: CacheJob) -> Cache:
 
 
 def _pieces(job: CacheJob, shards: list[str]) -> PreparedPieces:
-    samples = max(1, job.teacher.batch_size // job.policy.count)
+    samples = piece_samples(job)
     if job.keep_pixels and "image" not in job.source.kinds:
         raise StageError("views.keep_pixels: the source has no images (source.image is empty), so there are no pixels")
     prepare = teacher_inputs(job.teacher, job.folder, job.source, job.policy)
@@ -201,8 +202,7 @@ class _Run:
     def _hear(self, teacher: Adapter, prepared: PreparedBatch) -> dict[str, Heard]:
         if not self.job.signals:
             return {}  # only the views' pixels are missing
-        inputs = {name: value.to(self.device, non_blocking=True) for name, value in prepared.inputs.items()}
-        return teacher(inputs)
+        return hear_rows(teacher, prepared, self.job.teacher.batch_size, self.device)
 
     def _timed(self, first: PreparedBatch, rest: Iterator[PreparedBatch]) -> Iterator[PreparedBatch]:
         """The batches, counting the seconds spent waiting for workers."""
