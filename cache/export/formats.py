@@ -43,8 +43,15 @@ def write_npy(path: Path, pieces: Pieces, metadata: Mapping[str, str]) -> None:
             for file, values in _npy(name, column).items():
                 parts.setdefault(file, []).append(values)
     for file, arrays in parts.items():
-        np.save(path / f"{file}.npy", np.concatenate(arrays), allow_pickle=False)
+        _save(path / f"{file}.npy", np.ascontiguousarray(np.concatenate(arrays)))
     (path / "about.json").write_text(metadata["teachercache"] + "\n", encoding="utf-8")
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """As `numpy.save`, which does not say why when a disk is full."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def finish_datasets(folder: Path, files: Sequence[str]) -> None:

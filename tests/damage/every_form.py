@@ -78,11 +78,16 @@ def write_shard(cache: Cache, shard: str, samples: int, seed: int = 0) -> None:
     rows, number = samples * VIEWS, sorted(cache.manifest.shards).index(shard) + 100 * seed
     writer = cache.writer(shard)
     values = {name: random_values(schema, rows, number) for name, schema in cache.manifest.signals.items()}
-    writer.append({name: cache.codec(name).encode(each) for name, each in values.items()})
-    ids, labels = np.repeat([f"{shard}/{i}" for i in range(samples)], VIEWS), np.repeat(np.arange(samples) - 1, VIEWS)
+    ids = np.repeat([f"{shard}/{i}" for i in range(samples)], VIEWS)
+    labels = np.repeat(np.arange(samples) % CLASSES - 1, VIEWS)
     views = np.tile(np.arange(VIEWS, dtype=np.uint16), samples)
     parameters = np.random.default_rng(number).normal(size=(rows, 2))
-    writer.seal(RowIndex(ids, views, labels, parameters), source={"xxh3": "0"}, cost={"seconds": 1.0})
+    try:
+        writer.append({name: cache.codec(name).encode(each) for name, each in values.items()})
+        writer.seal(RowIndex(ids, views, labels, parameters), source={"xxh3": "0"}, cost={"seconds": 1.0})
+    except BaseException:
+        writer.discard()
+        raise
 
 
 def make_manifest(signals: Mapping[str, SignalSchema], shards: tuple[str, ...] = tuple(SHARDS)) -> Manifest:
