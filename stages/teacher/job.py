@@ -1,5 +1,6 @@
 """What one run of phase one is asked to do, and the fingerprint of its answer."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ from ...cache.spec import SignalSpec
 from ...cache.storage.address import Address, open_store
 from ...data import Source, ViewPolicy
 from ..asked_cache import AskedCache
-from ..cache_identity import PIXELS, cache_fingerprint
+from ..cache_identity import PIXELS, cache_fingerprint, signal_fingerprint
 from ..errors import StageError
 from .families.family import find_folder, identify
 from .signals.signal_schema import Heard, signal_schema
@@ -81,8 +82,21 @@ class CacheJob:
         differ. Raises StageError naming a signal its codec cannot hold."""
         if PIXELS in self.signals:
             raise StageError(f"cache.signals.{PIXELS}: this name is kept for views.keep_pixels")
+        _refuse_twins(self.signals)
         found = {name: signal_schema(name, spec, heard[name], longest) for name, spec in self.signals.items()}
         if self.keep_pixels:
             side = (self.policy.size, self.policy.size, self.policy.channels)
             found[PIXELS] = SignalSchema(PIXELS, "u8", {}, side, "view")
         return found
+
+
+def _refuse_twins(signals: Mapping[str, SignalSpec]) -> None:
+    """Two signals that keep the same in the same way are a slip of the hand."""
+    seen: dict[str, str] = {}
+    for name, spec in signals.items():
+        kept = json.dumps(signal_fingerprint(name, spec), sort_keys=True)
+        if kept in seen:
+            raise StageError(
+                f"cache.signals.{name}: it is heard and kept as {seen[kept]} is already: leave out one of them"
+            )
+        seen[kept] = name

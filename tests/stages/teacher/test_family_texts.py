@@ -146,6 +146,7 @@ def test_of_the_last_token_alone_the_head_runs_on_last_tokens(
         ("bert", {"hidden.1": F32}, {"inputs": {"txt": "caption"}}, "takes text, did you mean 'text'"),
         ("bert", {"hidden.1": F32}, {"family": "causal-lm"}, "do not fit|cannot be loaded"),
         ("llama", {"embedding": F32}, {}, "no child called"),
+        ("bert", {"a": {**F32, "point": "hidden.1"}, "hidden.1": F32}, {}, "hidden.1: it is heard and kept as a is"),
     ],
 )
 def test_what_cannot_be_heard_is_one_clear_error(
