@@ -32,7 +32,7 @@ _PATTERN = re.compile(
     r"|(?P<mixed>hidden|attention)\.(?P<layer>-?\d+)\.(?P<span>(?:text|image|action)(?:-(?:text|image|action))?)"
     r"|(?:(?P<part>vision|text)\.)?(?P<layered>hidden|attention|qkv|qk)\.(?P<index>-?\d+)"
 )
-_PATH = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
+_PATH = re.compile(r"\w+(\.\w+)*")
 _FORMS = ("logits", "embedding", "hidden.-1", "attention.-1", "qkv.-1")
 
 

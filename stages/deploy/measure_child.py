@@ -66,13 +66,15 @@ def _student(request: Mapping[str, Any], device: torch.device) -> Subject:
 
 def _teacher(request: Mapping[str, Any], device: torch.device) -> Subject:
     """The teacher with the weights, dtype and autocast of phase one, given prepared views of noise."""
+    from ..teacher.families.family import family_of, find_folder
     from ..teacher.families.loading import load_pretrained
     from ..teacher.inputs.preprocessing import Preprocessor
     from ..teacher.spec import TeacherSpec
-    from ..teacher.weights import teacher_folder
 
     spec = TeacherSpec.model_validate(request["teacher"])
-    folder, (size, channels) = teacher_folder(spec), request["view"]
+    folder, (size, channels) = find_folder(spec), request["view"]
+    if (family := family_of(spec, folder)) != "image-classifier":
+        raise StageError(f"latency is measured of image classifiers alone, and the teacher is of family {family}")
     model = load_pretrained("AutoModelForImageClassification", spec, folder, device)
     prepare = Preprocessor(folder, size, channels)
     autocast = torch.autocast(device.type, dtype=getattr(torch, spec.autocast)) if spec.autocast else nullcontext()

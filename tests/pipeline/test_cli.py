@@ -197,3 +197,38 @@ def test_training_needs_nothing_of_the_teacher(
         "assert found <= {'teachercache.stages.teacher', 'teachercache.stages.teacher.spec'}, found\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+IMAGE_MODULE = """
+import torch
+from torch import nn
+
+def pictures(classes):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 16), nn.ReLU(), nn.Linear(16, classes))
+"""
+
+
+def test_a_module_of_ones_own_teaches_students_from_samples_to_report(
+    make_recipe: MakeRecipe, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picture_teachers.py").write_text(IMAGE_MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    teacher = {"use": "picture_teachers:pictures", "args": {"classes": 10}, "inputs": {"input": "image"}}
+    settings = {"device": "cpu", "batch_size": 8, "workers": 0}
+    objective = [{"loss": "kl", "signal": "logits"}]
+    students = [{"name": "cnn", "use": "cnn", "args": {"widths": [4, 8]}, "objective": objective}]
+    train = {"steps": 2, "batch_size": 8, "controls": [], "device": "cpu", "log_every": 1}
+    recipe = make_recipe(
+        teacher={**teacher, **settings},
+        cache={"block": 8, "signals": {"logits": {}, "features": {"point": "2"}}},
+        students=students,
+        train=train,
+    )
+    assert "ready" in run("check", recipe)
+    run("run", recipe)
+    cache = open_cache(tmp_path / "run" / "cache")
+    assert cache.manifest.signals["features"].shape == (16,) and len(cache.manifest.classes) == 10
+    evaluation = json.loads((tmp_path / "run" / "teacher" / "evaluation.json").read_text())
+    assert "latency is measured of image classifiers alone" in evaluation["unmeasured"]

@@ -29,7 +29,7 @@ class Module:
     ) -> None:
         self.device, self._use = device, spec.use
         self.model = heard_only(build_module(spec).to(DTYPES[spec.dtype]), device)
-        self._dtype = DTYPES[spec.dtype]
+        self._dtype, self._width = DTYPES[spec.dtype], 0
         self._hearing = Hearing(self.model, signals, device, spec.autocast)
 
     @property
@@ -45,7 +45,8 @@ class Module:
         return self._hearing.facts()
 
     def classes(self) -> tuple[str, ...]:
-        return ()
+        """Numbers, as many as logits were returned in the last pass: a module has no names for its classes."""
+        return tuple(map(str, range(self._width)))
 
     def constants(self) -> Mapping[str, Tensor]:
         return {}
@@ -55,7 +56,7 @@ class Module:
 
     def _forward(self, inputs: Mapping[str, Tensor]) -> None:
         try:
-            self.model(**inputs)
+            output = self.model(**inputs)
         except StageError:
             raise
         except Exception as error:  # the user's code may raise anything
@@ -63,6 +64,8 @@ class Module:
             raise StageError(
                 f"teacher.use: {self._use} failed with {type(error).__name__} when it was called with {shapes}: {error}"
             ) from error
+        logits = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
+        self._width = logits.shape[1] if isinstance(logits, Tensor) and logits.ndim == 2 else 0
 
 
 def build_module(spec: TeacherSpec) -> nn.Module:
