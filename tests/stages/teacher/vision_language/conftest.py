@@ -1,39 +1,22 @@
 """Shards of images with texts and actions, and jobs over them with tiny models of images and text."""
 
-import io
-import tarfile
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from teachercache.cache.spec import SignalSpec
 from teachercache.data import SourceSpec, ViewPolicy, ViewsSpec, open_source
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.spec import TeacherSpec
 
-from .models import MODELS, PROMPTS, WORDS, save_model
+sys.path.insert(0, str(Path(__file__).parent))
 
-FIELDS = {"caption": {"kind": "text", "ext": ["txt"]}, "move": {"kind": "array", "ext": ["npy"]}}
-INPUTS = {"image": "image", "text": "caption", "action": "move"}
-VIEWS = {"size": 16, "count": 2, "operations": [{"op": "flip"}]}
-
-
-def write_shard(path: Path, samples: dict[str, tuple[str, np.ndarray]]) -> None:
-    """Images of 20 x 24 random pixels, each with a text and an action."""
-    rng = np.random.default_rng(len(samples))
-    with tarfile.open(path, "w") as tar:
-        for key, (text, action) in samples.items():
-            image, array = io.BytesIO(), io.BytesIO()
-            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(image, "PNG")
-            np.save(array, action)
-            for ext, data in (("png", image.getvalue()), ("txt", text.encode()), ("npy", array.getvalue())):
-                member = tarfile.TarInfo(f"{key}.{ext}")
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
+from agent_models import MODELS, PROMPTS, WORDS, save_model  # noqa: E402
+from agent_shards import FIELDS, INPUTS, VIEWS, write_shard  # noqa: E402
 
 
 @pytest.fixture

@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from agent_models import BASE, save_agent
+from agent_plain import action_ids, build, cut, views_of
+from agent_shards import INPUTS
 
 from teachercache.cache import Ragged
 from teachercache.stages.errors import StageError
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 from teachercache.stages.teacher.weights import teacher_folder
-
-from .conftest import INPUTS
-from .models import BASE, save_agent
-from .plain import action_ids, views_of
-from .test_vision_language import build, cut
 
 AgentJob = Callable[..., CacheJob]
 F32 = {"codec": "f32"}

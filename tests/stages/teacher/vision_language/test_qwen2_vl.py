@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from agent_models import BASE, save_model
 from transformers import Qwen2VLForConditionalGeneration, Qwen2VLImageProcessorPil
 
 from teachercache.cache import Ragged
@@ -15,8 +16,6 @@ from teachercache.stages.errors import StageError
 from teachercache.stages.teacher.families.vision_language import VisionLanguage
 from teachercache.stages.teacher.inputs.processing import by_row
 from teachercache.stages.teacher.spec import TeacherSpec
-
-from .models import BASE, save_model
 
 POINTS = (
     "hidden.1",

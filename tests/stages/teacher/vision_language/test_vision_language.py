@@ -7,18 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from agent_models import BASE
+from agent_plain import Said, build, cut, plain_rows, views_of
+from agent_shards import INPUTS, write_shard
 
-from teachercache.cache import Ragged, open_cache
 from teachercache.data import DataError
 from teachercache.stages.errors import StageError
 from teachercache.stages.teacher.families.family import family_of, open_teacher, teacher_inputs
 from teachercache.stages.teacher.inputs.loader import PreparedPieces, plan_pieces
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
-
-from .conftest import INPUTS, write_shard
-from .models import BASE
-from .plain import Said, plain_rows, views_of
 
 AgentJob = Callable[..., CacheJob]
 F32 = {"codec": "f32"}
@@ -42,22 +40,6 @@ PARTS = {
     "paligemma": ("model.vision_tower", "model.multi_modal_projector"),
     "idefics3": ("model.vision_model", "model.connector"),
 }
-
-
-def build(job: CacheJob) -> dict[str, Any]:
-    build_cache(job)
-    cache = open_cache(job.address, job.fingerprint)
-    return dict(cache.read(np.arange(cache.rows), list(job.signals)).signals)
-
-
-def cut(found: Any, row: int, shape: tuple[int, ...]) -> np.ndarray:
-    """One row, without its padding, which must be 0."""
-    if not isinstance(found, Ragged):
-        return np.asarray(found[row])
-    whole = np.asarray(found.values[row])
-    kept: np.ndarray = whole[tuple(slice(0, size) for size in shape)]
-    assert np.count_nonzero(whole) == np.count_nonzero(kept)
-    return kept
 
 
 def expected(point: str, said: Said) -> np.ndarray:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from agent_models import PROMPTS
+from agent_shards import FIELDS, INPUTS, VIEWS
 
 from teachercache.cache import open_cache
 from teachercache.pipeline.cli import main
-
-from .conftest import FIELDS, INPUTS, VIEWS
-from .models import PROMPTS
 
 SIGNALS: dict[str, dict[str, Any]] = {
     "spans": {"codec": "f32"},

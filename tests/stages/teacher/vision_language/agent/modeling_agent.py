@@ -5,10 +5,19 @@ many embeddings inside the forward pass. The mask of what it makes is returned t
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from .configuration_agent import AgentConfig
+
+class AgentConfig(PretrainedConfig):
+    model_type = "agent-for-tests"
+
+    def __init__(self, text_config=None, image_token_index=300, tokenizer_vocab_size=300, width=8, **kwargs):
+        if isinstance(text_config, dict):
+            text_config = CONFIG_MAPPING[text_config.get("model_type", "llama")](**text_config)
+        self.text_config = text_config if text_config is not None else CONFIG_MAPPING["llama"]()
+        self.image_token_index, self.tokenizer_vocab_size, self.width = image_token_index, tokenizer_vocab_size, width
+        super().__init__(**kwargs)
 
 
 class Projector(nn.Module):

@@ -7,10 +7,28 @@ import numpy as np
 import torch
 from PIL import Image
 
+from teachercache.cache import Ragged, open_cache
 from teachercache.data import decode, decode_field
 from teachercache.stages.teacher.job import CacheJob
+from teachercache.stages.teacher.runner import build_cache
 
 BINS = np.linspace(-1, 1, 256)
+
+
+def build(job: CacheJob) -> dict[str, Any]:
+    build_cache(job)
+    cache = open_cache(job.address, job.fingerprint)
+    return dict(cache.read(np.arange(cache.rows), list(job.signals)).signals)
+
+
+def cut(found: Any, row: int, shape: tuple[int, ...]) -> np.ndarray:
+    """One row, without its padding, which must be 0."""
+    if not isinstance(found, Ragged):
+        return np.asarray(found[row])
+    whole = np.asarray(found.values[row])
+    kept: np.ndarray = whole[tuple(slice(0, size) for size in shape)]
+    assert np.count_nonzero(whole) == np.count_nonzero(kept)
+    return kept
 
 
 @dataclass(frozen=True)

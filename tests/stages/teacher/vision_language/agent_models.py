@@ -154,7 +154,7 @@ def save_agent(folder: Path) -> Path:
         "model_type": "agent-for-tests",
         "architectures": ["AgentForCausalLM"],
         "auto_map": {
-            "AutoConfig": "configuration_agent.AgentConfig",
+            "AutoConfig": "modeling_agent.AgentConfig",
             "AutoModelForCausalLM": reference.format("ConditionalGeneration"),
         },
         "text_config": LlamaConfig(**text_settings()).to_dict(),
