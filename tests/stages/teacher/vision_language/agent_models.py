@@ -99,12 +99,14 @@ def _qwen2_vl(folder: Path) -> Any:
     return transformers.Qwen2VLForConditionalGeneration(config)
 
 
-def _idefics3(folder: Path) -> Any:
+def _idefics3(folder: Path, split: bool = False) -> Any:
     import transformers
 
-    words = tokenizer("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
+    tiles = [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
+    words = tokenizer("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *tiles)
+    longest = 32 if split else 16
     processing = transformers.Idefics3ImageProcessorPil(
-        size={"longest_edge": 16}, max_image_size={"longest_edge": 16}, do_image_splitting=False
+        size={"longest_edge": longest}, max_image_size={"longest_edge": 16}, do_image_splitting=split
     )
     transformers.Idefics3Processor(processing, words, image_seq_len=1).save_pretrained(folder)
     config = transformers.Idefics3Config(
@@ -122,12 +124,14 @@ MODELS: dict[str, Callable[[Path], Any]] = {
     "paligemma": _paligemma,
     "qwen2-vl": _qwen2_vl,
     "idefics3": _idefics3,
+    "idefics3-tiles": lambda folder: _idefics3(folder, split=True),
 }
 PROMPTS = {
     "llava": "user <image> {text} says",
     "paligemma": "<image>{text}",
     "qwen2-vl": "user <|vision_start|><|image_pad|><|vision_end|> {text} says",
     "idefics3": "user <image> {text} says",
+    "idefics3-tiles": "user <image> {text} says",
 }
 
 

@@ -39,6 +39,7 @@ PARTS = {
     "llava": ("model.vision_tower", "model.multi_modal_projector"),
     "paligemma": ("model.vision_tower", "model.multi_modal_projector"),
     "idefics3": ("model.vision_model", "model.connector"),
+    "idefics3-tiles": ("model.vision_model", "model.connector"),
 }
 
 
@@ -50,7 +51,7 @@ def expected(point: str, said: Said) -> np.ndarray:
         edges = [0, *(np.flatnonzero(np.diff(said.kinds)) + 1), len(said.kinds)]
         return np.array([[said.kinds[a], a, b] for a, b in zip(edges, edges[1:], strict=False)], np.float32)
     if point == "projector":
-        return said.projected[0].numpy()
+        return said.projected.numpy() if len(said.projected) > 1 else said.projected[0].numpy()
     if name in ("logits", "actions"):
         before = said.places(rest or "action") - 1
         logits = said.output.logits[0, before[before >= 0]].numpy()
@@ -64,7 +65,7 @@ def expected(point: str, said: Said) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")  # PaliGemma's
-@pytest.mark.parametrize("name", ["llava", "paligemma", "idefics3"])
+@pytest.mark.parametrize("name", ["llava", "paligemma", "idefics3", "idefics3-tiles"])
 def test_every_point_equals_plain_transformers_row_by_row(agent_job: AgentJob, name: str) -> None:
     actions = name != "paligemma"
     inputs = INPUTS if actions else {"image": "image", "text": "caption"}
@@ -74,6 +75,7 @@ def test_every_point_equals_plain_transformers_row_by_row(agent_job: AgentJob, n
     found = build(job)
     rows = plain_rows(job, *PARTS[name], BASE, actions)
     assert len({len(said.ids) for said in rows}) > 2  # padding is in the game
+    assert {len(said.projected) for said in rows} == {5 if name == "idefics3-tiles" else 1}  # four tiles and the whole
     for row, said in enumerate(rows):
         for point in points:
             value = expected(point, said)
