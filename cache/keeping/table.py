@@ -1,5 +1,6 @@
-"""Whether the table of receipts says what the receipts say. An old one is nobody's harm, and one that is damaged is made
-anew when the cache is opened. One that would be believed and is wrong would give wrong rows."""
+"""Whether the table of receipts says what the receipts say. An old one is nobody's harm, and one that is damaged is
+made anew when the cache is opened. One that would be believed and is wrong would give wrong rows.
+"""
 
 from ..errors import CacheError, DamagedCacheError
 from ..format.receipt_table import TABLE_FILE, decode_table, record_of

@@ -1,7 +1,8 @@
 """A process that fetches for one that cannot: the libraries' threads do not live on in a forked child, and calls hang.
 
-`python -m teachercache.cache.remote.courier ADDRESS` reads (method, arguments) from its input, pickled by its own parent, and
-writes what the address's client answers. It ends when its input does, so it never outlives its parent for long.
+`python -m teachercache.cache.remote.courier ADDRESS` reads (method, arguments) from its input, pickled by its own
+parent, and writes what the address's client answers. It ends when its input does, so it never outlives its parent for
+long.
 """
 
 import os

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..capture import evaluating
 from ..errors import StageError
-from .cnn import build_cnn
 from ..importable import bind_arguments, call_builder, import_callable
+from .cnn import build_cnn
 from .randomness import derive_seed, seeded
 from .spec import StudentSpec
 from .transformers_student import build_transformers_student

@@ -139,9 +139,7 @@ def test_a_checking_cache_checks_in_another_process_too(filled: Filled) -> None:
         read_everything(again)
 
 
-def test_a_compressed_cache_says_the_same(
-    filled: Filled, shard_writer: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_compressed_cache_says_the_same(filled: Filled, shard_writer: Callable[..., Any], tmp_path: Path) -> None:
     plain, _ = filled(40, 3)
     packed = {name: replace(schema, compression="zstd") for name, schema in plain.manifest.signals.items()}
     other = create_cache(tmp_path / "packed", replace(plain.manifest, signals=packed))

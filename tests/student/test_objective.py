@@ -148,7 +148,10 @@ def test_a_projector_depends_on_the_seed_alone() -> None:
         ({"loss": "cross_entropy", "signal": "logits"}, "reads the labels and no signal"),
         ({"loss": "cross_entropy", "output": "embedding"}, "there are 5 classes"),
         ({"loss": "mse", "signal": "logits", "temperature": 2.0}, "mse takes no temperature"),
-        ({"loss": "kl", "signal": "logits", "projector": "linear"}, "kl takes no projector; these do: mse, cosine, clip_fd"),
+        (
+            {"loss": "kl", "signal": "logits", "projector": "linear"},
+            "kl takes no projector; these do: mse, cosine, clip_fd",
+        ),
     ],
 )
 def test_what_cannot_meet_is_refused_with_its_place(term: dict[str, Any], message: str) -> None:
