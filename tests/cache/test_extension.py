@@ -1,7 +1,6 @@
 """Extensions: a joined cache is finished when all its members are, and members that do not fit are never joined."""
 
 import pickle
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from grid_members import SCHEMAS, make_whole, write_part, write_shard
 
 from teachercache.cache import (

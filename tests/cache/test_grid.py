@@ -1,16 +1,13 @@
 """What a cache lacks is found exactly once, and however a grid is cut into members, its rows are those of one cache."""
 
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from grid_members import SCHEMAS, Whole, make_whole, write_part
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-from grid_members import SCHEMAS, Whole, make_whole, write_part
 
 from teachercache.cache import Rectangle, open_cache
 from teachercache.cache.grid.missing import missing_rectangles

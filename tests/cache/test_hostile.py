@@ -4,7 +4,6 @@ claim is ever allocated."""
 import copy
 import resource
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grid_members import make_whole, write_part
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-from grid_members import make_whole, write_part
 
 from teachercache.cache import CacheError, Rectangle, open_cache
 from teachercache.cache.format.document import open_document, seal_document

@@ -1,12 +1,9 @@
 """A cache with extensions is kept like any other: each verb reaches every member."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from grid_members import make_whole, write_part
 
 from teachercache.cache import Cache, CacheError, Rectangle, open_cache

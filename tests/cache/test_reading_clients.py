@@ -1,14 +1,11 @@
 """Other Zarr clients read our arrays, plain, compressed and ragged: the layout is the standard's, not ours."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
-
-sys.path.insert(0, str(Path(__file__).parent))
 from signal_arrays import DTYPES, ArraySchema, write_slabs
 from test_reading_equal import TEXT
 

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,6 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
 from signal_arrays import DTYPES, ArraySchema, by_zarr, random_rows, slabs_of, write_slabs
 
 from teachercache.cache.codecs import LENGTHS, Packing, Part

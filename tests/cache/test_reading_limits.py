@@ -13,8 +13,6 @@ from traceback import TracebackException
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from signal_arrays import ArraySchema, random_rows, rows_of, slabs_of, write_slabs
 from test_reading_equal import TEXT, VECTOR, assert_equal
 

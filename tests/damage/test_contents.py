@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import xxhash
+from every_form import everything, make_small_cache, replaced, same
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,8 +25,6 @@ from teachercache.cache.format.document import open_document, seal_document
 from teachercache.cache.format.receipt_table import decode_table, encode_table, table_of
 from teachercache.cache.keeping.verify import verify_members
 from teachercache.cache.opening import note_receipts, open_members
-
-from .every_form import everything, make_small_cache, replaced, same
 
 MOST_KB = 250_000  # of growth of this process, which claims of terabytes would not fit into
 FUZZ = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from every_form import BASE, everything, make_manifest, make_small_cache, same, write_shard
+from test_flips import KINDS
 
 from teachercache.cache import CacheError, DamagedCacheError
 from teachercache.cache.keeping.verify import verify_members
 from teachercache.cache.opening import cache_exists, create_cache, open_members
-
-from .every_form import BASE, everything, make_manifest, make_small_cache, same, write_shard
-from .test_flips import KINDS
 
 HERE = Path(__file__).parent
 FOLDERS = {"receipts": "receipts", "rows": "rows", "a shard": "shards/s0.*", "an array": "shards/s0.*/f16/values"}

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from every_form import everything, make_cache, make_small_cache, meaning, replaced, same
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from teachercache.cache import CacheError
 from teachercache.cache.keeping.verify import verify_members
 from teachercache.cache.opening import note_receipts, open_members
-
-from .every_form import everything, make_cache, make_small_cache, meaning, replaced, same
 
 HERE = Path(__file__).parent
 KINDS = {  # of files, by what they hold

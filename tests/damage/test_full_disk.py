@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from every_form import BASE, make_manifest, write_shard
 
 from teachercache.cache import CacheWriteError, open_cache
 from teachercache.cache.export.export import export_cache
@@ -22,8 +23,6 @@ from teachercache.cache.rewriting.recode import NewCodec, recode_plan
 from teachercache.cache.rewriting.rewrite import rewrite
 from teachercache.cache.rewriting.shard_union import plan_union, unite_shards
 from teachercache.cache.rewriting.slice import slice_plan
-
-from .every_form import BASE, make_manifest, write_shard
 
 SIGNALS = {name: BASE[name] for name in ("f32", "topk")}
 SAMPLES = {"s0": 2000, "s1": 2000}  # about 400 kB
