@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from .grid.join import joined_manifest
 from .grid.joined_shard import JoinedShard
 from .grid.layout import Layout, SignalPlaces
 from .grid.member import Member
+from .lazy import lazy_property
 from .reading.epochs import Batching, EpochBatches, Epochs
 from .reading.lookup import SampleLookup
 from .reading.row_places import RowPlaces
@@ -57,7 +58,7 @@ class Cache:
             raise CacheError(f"{self.url} is no local folder")
         return self.store.root
 
-    @cached_property
+    @lazy_property
     def receipts(self) -> Mapping[str, Receipt]:
         """Receipts of the finished shards, in source order; of a shard in several members the first one's. Each is read
         when it is asked for."""
@@ -88,14 +89,14 @@ class Cache:
         finished = set(self.shards)
         return tuple(shard for shard in self.manifest.shards if shard not in finished)
 
-    @cached_property
+    @lazy_property
     def row_counts(self) -> np.ndarray:
         """Rows of each finished shard: (shards,) int64."""
         if self._layout.single:
             return self.members[0].table.rows
         return self._layout.samples * self.manifest.views
 
-    @cached_property
+    @lazy_property
     def _places(self) -> RowPlaces:
         return RowPlaces(self.row_counts)
 
@@ -265,17 +266,17 @@ class Cache:
             "with a configuration that names it computes it"
         )
 
-    @cached_property
+    @lazy_property
     def _numbers(self) -> dict[str, int]:
         return {shard: number for number, shard in enumerate(self.shards)}
 
-    @cached_property
+    @lazy_property
     def _columns(self) -> SampleColumns:
         views, first = self.manifest.views, self.manifest.first_view
         read = lambda number: self.reader(self.shards[number]).index  # noqa: E731
         return SampleColumns(self.row_counts // views, views, read, first)
 
-    @cached_property
+    @lazy_property
     def _samples(self) -> SampleLookup:
         return SampleLookup(np.concatenate([np.zeros(0, np.str_), *(self.reader(shard).ids for shard in self.shards)]))
 

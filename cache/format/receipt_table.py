@@ -7,13 +7,13 @@ receipts themselves are read.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 
+from ..lazy import lazy_property
 from .receipt import MOST_ROWS, Finished, Receipt
 
 TABLE_FILE = "receipts.arrow"
@@ -37,34 +37,34 @@ class ReceiptTable:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @cached_property
+    @lazy_property
     def shards(self) -> tuple[str, ...]:
         return tuple(self.columns["shard"].to_pylist())
 
-    @cached_property
+    @lazy_property
     def rows(self) -> np.ndarray:
         """Rows of each shard: (n,) int64."""
         return np.asarray(self.columns["rows"].to_numpy())
 
-    @cached_property
+    @lazy_property
     def bytes(self) -> int:
         """Bytes of all files that the receipts name."""
         return int(self.columns["bytes"].to_numpy().sum())
 
-    @cached_property
+    @lazy_property
     def sources(self) -> tuple[str, ...]:
         return tuple(self.columns["source"].to_pylist())
 
-    @cached_property
+    @lazy_property
     def folders(self) -> tuple[str, ...]:
         return tuple(self.columns["folder"].to_pylist())
 
-    @cached_property
+    @lazy_property
     def places(self) -> Mapping[str, int]:
         """The number of each shard in this table."""
         return {shard: number for number, shard in enumerate(self.shards)}
 
-    @cached_property
+    @lazy_property
     def identities(self) -> dict[str, Identity]:
         """Size and version of the receipt that each row was made from."""
         sizes, versions = self.columns["size"].to_pylist(), self.columns["version"].to_pylist()

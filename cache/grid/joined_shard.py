@@ -1,12 +1,12 @@
 """One shard of a joined cache, read through all the members that hold it. Its row indexes must tell the same story."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import numpy as np
 
 from ..errors import CacheError, DamagedCacheError
 from ..format.row_index import RowIndex
+from ..lazy import lazy_property
 from .member import Member
 
 ReadRows = Callable[[str, np.ndarray], dict[str, np.ndarray]]  # signal, rows of the shard -> encoded parts
@@ -21,7 +21,7 @@ class JoinedShard:
     def __len__(self) -> int:
         return self._samples * self._views
 
-    @cached_property
+    @lazy_property
     def index(self) -> RowIndex:
         """Ids, views, labels and view parameters of every row. Raises DamagedCacheError when members disagree."""
         first = self._members[0].reader(self.shard)

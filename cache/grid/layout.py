@@ -6,11 +6,11 @@ refuses members that do not agree on how many samples a shard has, or on the byt
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from ..errors import DamagedCacheError
+from ..lazy import lazy_property
 from ..reading.signal_rows import Slab
 from .member import Member
 
@@ -64,17 +64,17 @@ class Layout:
         """Whether there is one member, whose rows are the grid's."""
         return len(self._members) == 1
 
-    @cached_property
+    @lazy_property
     def _covers(self) -> np.ndarray:
         """Which shards each member is to hold: (members, shards) bool."""
         return np.stack([_places(self.shards, member.manifest.shards) >= 0 for member in self._members])
 
-    @cached_property
+    @lazy_property
     def _rows(self) -> np.ndarray:
         """The number of each shard in each member's table, -1 where it has none: (members, shards) int64."""
         return np.stack([_places(self.shards, member.table.shards) for member in self._members])
 
-    @cached_property
+    @lazy_property
     def _finished(self) -> np.ndarray:
         """Which shards are finished: (shards,) bool."""
         whole: np.ndarray = np.all(~self._covers | (self._rows >= 0), axis=0)
@@ -83,12 +83,12 @@ class Layout:
             whole &= np.any(self._covers & np.array(holds)[:, None], axis=0)
         return whole
 
-    @cached_property
+    @lazy_property
     def finished(self) -> tuple[str, ...]:
         """The finished shards, in order."""
         return tuple(shard for shard, whole in zip(self.shards, self._finished.tolist(), strict=True) if whole)
 
-    @cached_property
+    @lazy_property
     def samples(self) -> np.ndarray:
         """Samples of each finished shard: (finished,) int64."""
         counts = np.zeros(len(self.shards), np.int64)

@@ -2,7 +2,6 @@
 each extension."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..format.constants import read_constant
 from ..format.manifest import Manifest
 from ..format.receipt import Receipt, read_receipt
 from ..format.receipt_table import ReceiptTable
+from ..lazy import lazy_property
 from ..reading.receipt_listing import Receipts, check_receipt, open_table
 from ..reading.shard_reader import ShardReader, schema_of
 from ..reading.signal_rows import Slab
@@ -37,18 +37,18 @@ class Member:
         """Where the member is, for messages."""
         return self.store.url
 
-    @cached_property
+    @lazy_property
     def table(self) -> ReceiptTable:
         """The finished shards, in the manifest's order."""
         return open_table(self.store, self.manifest)
 
-    @cached_property
+    @lazy_property
     def rectangle(self) -> Rectangle:
         """The part of the grid that this member is to hold, finished or not."""
         manifest = self.manifest
         return Rectangle(manifest.shards, manifest.first_view, manifest.views, tuple(manifest.signals))
 
-    @cached_property
+    @lazy_property
     def receipts(self) -> Mapping[str, Receipt]:
         """Receipts of the finished shards, each read when it is asked for."""
         return Receipts(self.store, self.table)

@@ -4,13 +4,13 @@ A shard's part is read when one of its rows is first asked for. Its row index mu
 views + view`: one that does not is refused, for labels would be given to the wrong rows.
 """
 
-import threading
 from collections.abc import Callable
 
 import numpy as np
 
 from ..errors import DamagedCacheError
 from ..format.row_index import RowIndex
+from ..tables.map_budget import CHANGING
 
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray]  # ids (n,) str, views (n,) uint16, labels (n,) int64
 
@@ -24,7 +24,7 @@ class SampleColumns:
 
     def __init__(self, samples: np.ndarray, views: int, read: Callable[[int], RowIndex], first: int = 0) -> None:
         self._starts = np.concatenate([[0], np.cumsum(samples)]).astype(np.int64)
-        self._views, self._first, self._read, self._lock = views, first, read, threading.Lock()
+        self._views, self._first, self._read = views, first, read
         self._known = np.zeros(len(samples), np.bool_)
         self._ids = np.empty(self._starts[-1], "<U1")
         self._labels = np.empty(self._starts[-1], np.int64)
@@ -41,7 +41,7 @@ class SampleColumns:
         return self._ids[sample], (self._first + row % self._views).astype(np.uint16), self._labels[sample]
 
     def _fill(self, shards: np.ndarray) -> None:
-        with self._lock:
+        with CHANGING:  # also held across a fork, so no child finds it taken
             for shard in shards[~self._known[shards]].tolist():
                 index, part = self._read(shard), slice(self._starts[shard], self._starts[shard + 1])
                 ids, labels = self._checked(index, part.stop - part.start)

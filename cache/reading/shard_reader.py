@@ -1,7 +1,5 @@
 """Reads one shard: its row index, and rows of its signals. Files are opened when they are first needed."""
 
-from functools import cached_property
-
 import numpy as np
 
 from ..errors import CacheError
@@ -9,6 +7,7 @@ from ..format.manifest import Manifest
 from ..format.receipt import Finished, Receipt
 from ..format.row_index import RowIndex, read_rows, rows_path
 from ..format.schema import SignalSchema
+from ..lazy import lazy_property
 from ..storage.store import Store
 from ..tables.array_place import Records, check_file
 from .signal_rows import SignalRows, Slab
@@ -28,7 +27,7 @@ class ShardReader:
     def __len__(self) -> int:
         return self._receipt.rows
 
-    @cached_property
+    @lazy_property
     def index(self) -> RowIndex:
         """Ids, views, labels and view parameters of every row."""
         name = rows_path(self._receipt.folder)
