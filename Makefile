@@ -65,7 +65,7 @@ install: $(STAMP) ## make .venv and install everything; the other targets do it 
 
 clean: ## remove the demo's run and what the tools left; other runs and .venv stay
 	rm -rf runs/demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find .ci .src pipeline stages data cache remote tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find .ci .src pipeline stages data cache tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and remove .venv
 	rm -rf .venv
