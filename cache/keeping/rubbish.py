@@ -6,12 +6,12 @@ for it may be a builder's that is still running.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from ..errors import CacheError
 from ..format.receipt import read_receipt
 from ..grid.extension import FOLDER
 from ..grid.member import Member
+from ..lazy import lazy_property
 from ..storage.store import StoredFile
 
 
@@ -61,7 +61,7 @@ class _Named:
         self.constants = {constant.file for constant in member.manifest.constants.values()}
         self._folders: dict[str, str | None] = {}
 
-    @cached_property
+    @lazy_property
     def _shards(self) -> frozenset[str]:
         return frozenset(self._member.manifest.shards)
 

@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
@@ -17,6 +16,7 @@ from uuid import uuid4
 import xxhash
 
 from ..errors import CacheError, CacheUnreachableError, CacheWriteError, DamagedCacheError
+from ..lazy import lazy_property
 from ..remote.address import below
 from ..remote.ahead import Ahead
 from ..remote.client import Client, client_of
@@ -139,15 +139,15 @@ class RemoteStore:
     def _client(self) -> Client:
         return client_of(self._url)
 
-    @cached_property
+    @lazy_property
     def _mirror(self) -> Mirror:
         return local_mirror()
 
-    @cached_property
+    @lazy_property
     def _place(self) -> str:
         return place_of(self._url)
 
-    @cached_property
+    @lazy_property
     def _creates(self) -> bool:
         """Whether the store creates an object only where there is none. Some say so and overwrite: it is tried out."""
         probe = f".probe-{uuid4().hex}.tmp"
