@@ -27,7 +27,7 @@ from teachercache.cache.keeping.verify import verify_members
 from teachercache.cache.opening import note_receipts, open_members
 
 MOST_KB = 250_000  # of growth of this process, which claims of terabytes would not fit into
-FUZZ = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+FUZZ = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 VALUES = st.one_of(
     st.sampled_from([None, True, -1, 0, 1, 3, 1 << 31, 1 << 62, 1 << 70, -(1 << 70), 0.5, float("nan"), float("inf")]),
     st.sampled_from(["", "..", "/etc/passwd", "zstd", "gzip", "crc32c", "int8", "float64", "|O", "NaN", "a" * 300]),

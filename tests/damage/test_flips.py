@@ -101,7 +101,7 @@ def test_a_flipped_bit_at_either_end_and_inside_of_each_kind_of_file_is_found(sm
         try_flip(small, path, position, number)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_a_flipped_bit_anywhere_in_a_cache_of_every_form_is_found(full: Path, random: object) -> None:
     files = sorted(path for path in full.rglob("*") if path.is_file())
