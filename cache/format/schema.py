@@ -77,6 +77,11 @@ class SignalSchema:
             **({"constants": dict(self.constants)} if self.constants else {}),
         }
 
+    def identity(self) -> dict[str, Any]:
+        """The same without the measured error, which depends on the rows that were heard first: builders of one cache
+        that begin with other shards differ in it."""
+        return {key: value for key, value in self.to_json().items() if key != "error"}
+
 
 def read_schema(content: Any) -> SignalSchema:
     """A schema from its JSON. Raises CacheError for anything a writer of ours would not have written."""

@@ -1,8 +1,9 @@
 """One cache from parts of it that were built in different places: whole shards are linked or copied, and proven.
 
-The parts must be of one fingerprint. A shard that two parts hold with other bytes is an error, never a choice.
+The parts must be of one fingerprint. A shard that two parts hold with other values is an error, never a choice.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from ..storage.durable import write_errors
 from ..storage.folder import FolderStore
 from .agreement import check_one_cache
 
+_ANY = "shards/x.0"  # in the place of an attempt's folder
+
 
 @dataclass(frozen=True, slots=True)
 class UnionPlan:
@@ -32,7 +35,7 @@ class UnionPlan:
 
 
 def plan_union(parts: Sequence[Cache], first_wins: bool = False) -> UnionPlan:
-    """Raises CacheError for parts of different fingerprints, and for a shard that two parts hold with other bytes."""
+    """Raises CacheError for parts of different fingerprints, and for a shard that two parts hold with other values."""
     check_one_cache(parts)
     sources: dict[str, Cache] = {}
     double: list[str] = []
@@ -42,9 +45,9 @@ def plan_union(parts: Sequence[Cache], first_wins: bool = False) -> UnionPlan:
             sources[shard] = holders[0]
         for other in holders[1:]:
             double += [shard] if shard not in double else []
-            if _content(other.receipts[shard]) != _content(holders[0].receipts[shard]) and not first_wins:
+            if not first_wins and not _same_shard(holders[0], other, shard):
                 raise CacheError(
-                    f"shard {shard} is in {holders[0].url} and in {other.url} with different bytes; say --first-wins "
+                    f"shard {shard} is in {holders[0].url} and in {other.url} with different values; say --first-wins "
                     "to take it from the one that is named first, or leave one of them out"
                 )
     return UnionPlan(sources, tuple(double), tuple(shard for shard in parts[0].manifest.shards if shard not in sources))
@@ -117,6 +120,29 @@ def _renamed(name: str, old: str, new: str) -> str:
     return rows_path(new) if name == rows_path(old) else f"{new}/{name.removeprefix(f'{old}/')}"
 
 
+def _same_shard(a: Cache, b: Cache, shard: str) -> bool:
+    """Whether two caches hold the same arrays and rows of a shard. Groups may differ in the error that was measured."""
+    ours, theirs = _content(a.receipts[shard]), _content(b.receipts[shard])
+    if set(ours) != set(theirs):
+        return False
+    groups = {f"{_ANY}/{name}/zarr.json": name for name in a.manifest.signals}
+    different = [name for name in ours if ours[name] != theirs[name]]
+    return all(
+        name in groups and _group(a, shard, groups[name]) == _group(b, shard, groups[name]) for name in different
+    )
+
+
 def _content(receipt: Receipt) -> dict[str, str]:
     """Hashes of a shard's files by names that do not depend on who built it."""
-    return {_renamed(name, receipt.folder, "shards/x.0"): str(record["xxh3"]) for name, record in receipt.files.items()}
+    return {_renamed(name, receipt.folder, _ANY): str(record["xxh3"]) for name, record in receipt.files.items()}
+
+
+def _group(cache: Cache, shard: str, signal: str) -> object:
+    """What the group of a signal says of itself, without the measured error."""
+    name = f"{cache.receipts[shard].folder}/{signal}/zarr.json"
+    try:
+        group = json.loads(cache.store.read(name))
+        group["attributes"]["teachercache"].pop("error", None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedCacheError(f"{cache.url}/{name} is no group of a cache ({error!r})") from error
+    return group

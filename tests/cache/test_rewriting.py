@@ -169,7 +169,7 @@ def test_shards_of_two_places_make_one_cache(make: Callable[..., Cache], tmp_pat
 def test_a_shard_with_other_bytes_in_two_parts_is_a_conflict(make: Callable[..., Cache], tmp_path: Path) -> None:
     same = {"teacher": {"weights": "x"}}
     a, b = make("a", only=("s0",), **same), make("b", only=("s0",), seed=4, **same)
-    with pytest.raises(CacheError, match="shard s0 is in .*a and in .*b with different bytes; say --first-wins"):
+    with pytest.raises(CacheError, match="shard s0 is in .*a and in .*b with different values; say --first-wins"):
         plan_union([a, b])
     unite_shards(str(tmp_path / "new"), [b, a], plan_union([b, a], first_wins=True), lambda done, total: None)
     new = open_cache(tmp_path / "new")

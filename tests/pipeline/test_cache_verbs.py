@@ -212,6 +212,17 @@ def test_shards_of_two_builders_become_one_cache_that_build_calls_complete(
     assert "2 shards made" in said and "missing 1 shards that are not finished: train-2" in said
 
 
+def test_shards_that_two_builders_have_built_are_taken_once(run: Run, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe, parts = make_recipe(), (tmp_path / "a", tmp_path / "b")
+    for part, shards in zip(parts, ("0-1", "1-2"), strict=True):
+        run("cache", "build", changed(recipe, path=str(part)), "--shards", shards)
+    a, b = (open_cache(part).manifest.signals["embedding"] for part in parts)
+    assert a.error != b.error and a.identity() == b.identity()
+    out = tmp_path / "all"
+    assert "taken once: train-1" in run("cache", "merge", out, *parts)
+    assert "3 shards are whole" in run("cache", "verify", out)
+
+
 def test_two_teachers_side_by_side_and_averaged(run: Run, recipe: Path, cache: Path, tmp_path: Path) -> None:
     other = tmp_path / "other" / "cache"
     shutil.copytree(cache, other)
