@@ -8,7 +8,7 @@ from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import BuildSummary, build_cache
 from .config import CacheConfig, Config
 from .console import console, progress_bar
-from .jobs import check_splits, held_out_signals, held_out_views, source_of
+from .jobs import check_held_out, held_out_signals, held_out_views, source_of
 
 
 def cache_job(config: CacheConfig) -> CacheJob:
@@ -41,12 +41,12 @@ def held_out_job(config: Config) -> CacheJob:
 def cache_jobs(config: CacheConfig) -> list[CacheJob]:
     """The job of the training cache, and that of the held-out one where the configuration has students.
 
-    Raises StageError when a held-out sample is also trained on.
+    Raises StageError when a held-out sample is also trained on, or their classes are numbered differently.
     """
     if not isinstance(config, Config):
         return [cache_job(config)]
     jobs = [cache_job(config), held_out_job(config)]
-    check_splits(jobs[0].source, jobs[1].source)
+    check_held_out(jobs[0].source, jobs[1].source)
     return jobs
 
 

@@ -29,7 +29,7 @@ from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import build_cache
 from .building import cache_job, held_out_job
 from .config import CacheConfig, Config
-from .jobs import check_splits
+from .jobs import check_held_out
 from .samples import FewSamples
 from .standing_cache import cache_to_try, heard, standing_notes
 from .training import chosen_trials, student_shape
@@ -68,7 +68,7 @@ def check_run(config: CacheConfig) -> Forecast:
     """Try every part of a configuration on a few samples. Raises the error that the run itself would have met."""
     job = cache_job(config)
     if isinstance(config, Config):
-        check_splits(job.source, held_out_job(config).source)
+        check_held_out(job.source, held_out_job(config).source)
     samples, labelled = _count(job.source)
     trials = chosen_trials(config) if isinstance(config, Config) else ()
     if isinstance(config, Config):

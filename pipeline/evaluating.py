@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+from ..cache import open_cache
+from ..cache.opening import cache_exists
+from ..stages.class_order import check_kept
 from ..stages.deploy.evaluate import evaluate_students
 from ..stages.deploy.evaluate_teacher import evaluate_teacher
 from ..stages.deploy.held_out import HeldOut
@@ -16,6 +19,8 @@ from .training import chosen_trials
 def evaluate_run(config: Config, stop: Callable[[], bool]) -> None:
     """Evaluate what is not evaluated yet. Raises StageError when no student is finished."""
     cache, join = open_joined(config, held_out=True)
+    if cache_exists(config.cache_path):  # students may be evaluated where their cache is not
+        check_kept(cache.manifest.classes, open_cache(config.cache_path).manifest.classes, "evaluate.source")
     held_out, device = HeldOut(cache, join), pick_device(config.train.device)
     folders = [trial.folder(config.run / "students") for trial in chosen_trials(config)]
     with progress_bar("evaluation", "samples") as bar:

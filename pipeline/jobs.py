@@ -5,6 +5,7 @@ from ..cache.spec import SignalSpec
 from ..data import Source, ViewPolicy, open_source
 from ..data.spec import SourceSpec, ViewsSpec
 from ..stages.asked_cache import AskedCache
+from ..stages.class_order import check_kept, check_sources
 from ..stages.errors import StageError
 from ..stages.remote_source import remote_tars
 from ..stages.student.join import Join
@@ -19,6 +20,12 @@ def held_out_views(views: ViewsSpec) -> ViewsSpec:
 def held_out_signals(config: Config) -> dict[str, SignalSpec]:
     """Evaluation needs the teacher's logits, and no other signal."""
     return {"logits": SignalSpec(codec="f32")}
+
+
+def check_held_out(train: Source, held_out: Source) -> None:
+    """Raise StageError when figures would mean nothing: other classes, or samples that are trained on."""
+    check_sources(train.classes, held_out.classes)
+    check_splits(train, held_out)
 
 
 def check_splits(train: Source, held_out: Source) -> None:
@@ -42,6 +49,7 @@ def open_joined(config: Config, held_out: bool = False) -> tuple[Cache, Join]:
     asked = AskedCache(source, policy, views.keep_pixels, signals, config.cache.block)
     cache = open_cache(config.held_out_path if held_out else config.cache_path, asked)
     cache.require_complete()
+    check_kept(source.classes, cache.manifest.classes, "evaluate.source" if held_out else "source")
     return cache, Join(cache, source, policy)
 
 

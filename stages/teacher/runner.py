@@ -16,6 +16,7 @@ from ...cache.grid.extension import publish_extension
 from ...cache.opening import cache_exists, note_receipts
 from ...cache.storage.address import open_store
 from ...data import check_ids
+from ..class_order import check_teacher
 from ..device import pick_device
 from ..errors import Interrupted, StageError
 from ..versions import library_versions
@@ -138,11 +139,13 @@ class _Run:
 
     def _cache(self, teacher: Adapter, first: PreparedBatch) -> Cache:
         """Open or create the cache that fits what the teacher says."""
+        check_teacher(self.job.source.classes, teacher.classes(), self.job.signals)
         if cache_exists(self.job.address):
             return _standing(self.job)
         if not first.rows:
             raise StageError(f"the first shard, {first.shard}, holds no sample: remove it, or put samples into it")
         heard = self._hear(teacher, first)
+        check_teacher(self.job.source.classes, teacher.classes(), self.job.signals)  # a module knows them only now
         schemas = as_it_stands(self.job, self.job.schemas(heard, self._longest))
         check_first(first, heard, schemas)  # nothing is published of a teacher that says NaN
         self.notes = attention_notes(schemas.values(), teacher.config)

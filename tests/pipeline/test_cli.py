@@ -137,6 +137,32 @@ def test_a_held_out_sample_that_is_trained_on_is_refused(run: Run, make_recipe: 
     assert "is also in source" in run("cache", "build", recipe, code=2)
 
 
+def test_classes_in_another_order_are_refused(
+    run: Run, make_recipe: MakeRecipe, tmp_path: Path, small_teacher: Path
+) -> None:
+    import shutil
+
+    teacher = shutil.copytree(small_teacher, tmp_path / "teacher")
+    names = [f"class {letter}" for letter in "abcdefghij"]
+    settings = json.loads((teacher / "config.json").read_text())
+    settings |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    (teacher / "config.json").write_text(json.dumps(settings))
+    (train, test), wrong = [str(tmp_path / "data" / f"{part}-*.tar") for part in ("train", "test")], names[::-1]
+    model = {"model": str(teacher), "device": "cpu", "workers": 0}
+
+    def recipe(ours: list[str], theirs: list[str]) -> Path:
+        evaluate = {"source": {"path": test, "classes": theirs}, "latency_runs": 5, "latency_batches": [1]}
+        return make_recipe(teacher=model, source={"path": train, "classes": ours}, evaluate=evaluate)
+
+    for verb in (("check",), ("cache", "build"), ("run",)):
+        assert "'class j' in the source and 'class a' for the teacher" in run(*verb, recipe(wrong, wrong), code=2)
+        assert "class 0 is 'class a' in source and 'class j' in" in run(*verb, recipe(names, wrong), code=2)
+    assert not (tmp_path / "run" / "cache").exists()
+    run("cache", "build", recipe(names, names))
+    assert "'class j' in the source and 'class a' for the cache" in run("train", recipe(wrong, names), code=2)
+    assert "evaluate.source.classes: class 0" in run("evaluate", recipe(names, wrong), code=2)
+
+
 def test_init_writes_a_file_that_loads_and_a_schema(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "new" / "recipe.yaml"
     run("init", file)
