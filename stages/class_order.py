@@ -57,7 +57,8 @@ def _check_order(source: Sequence[str], other: Sequence[str], whose: str, field:
     raise StageError(
         f"{field}.classes: class {moved[0]} is {_name(source, moved[0])} in the source and {_name(other, moved[0])} "
         f"for {whose}, so labels and logits do not count the same classes. Of a folder whose sub-folders have these "
-        f"names, set {field}.classes: {_listed(order)}, {whose}'s order; numbers in tar shards must be written in that order"
+        f"names, set {field}.classes: {_listed(order)}, "
+        f"{whose}'s order; the numbers in tar shards must be in that order too"
     )
 
 

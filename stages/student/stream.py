@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from ...cache import Cache, HeadLogits, SignalSchema
 from ..cache_identity import PIXELS
 from ..errors import StageError
+from ..worker_errors import HandsOver, raised
 from .batch import Batch, Target
 from .join import Join
 from .pinned import as_tensors, pinned_parts
@@ -126,9 +127,9 @@ class Stream:
         if workers == 0:
             return _ahead(replace(host, pinned=pin), start, stop)
         loader = DataLoader(
-            host, None, sampler=range(start, stop), num_workers=workers, collate_fn=_same, pin_memory=pin
+            HandsOver(host), None, sampler=range(start, stop), num_workers=workers, collate_fn=_same, pin_memory=pin
         )
-        return iter(loader)
+        return raised(iter(loader))
 
     def _to_device(self, host: HostBatch) -> Batch:
         return Batch(

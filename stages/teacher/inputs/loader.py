@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ....data import Sample, Source, ViewPolicy, decode, decode_field
 from ....data.views.captions import drawn_captions
+from ...worker_errors import HandsOver, raised
 from .batch import PreparedBatch
 from .prepare import Prepare, Rows
 
@@ -73,8 +74,9 @@ class PreparedPieces(Dataset[PreparedBatch]):
 def prepared_batches(pieces: PreparedPieces, workers: int, pin: bool) -> Iterator[PreparedBatch]:
     """The pieces in order, prepared by `workers` processes (0: here), two batches ahead of the device each."""
     ahead: dict[str, Any] = {"prefetch_factor": 2, "persistent_workers": False} if workers else {}
-    loader = DataLoader(pieces, batch_size=None, num_workers=workers, collate_fn=_same, pin_memory=pin, **ahead)
-    return iter(loader)
+    items = HandsOver(pieces)
+    loader = DataLoader(items, batch_size=None, num_workers=workers, collate_fn=_same, pin_memory=pin, **ahead)
+    return raised(iter(loader))
 
 
 def _same(batch: Any) -> Any:
