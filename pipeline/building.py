@@ -7,7 +7,7 @@ from ..stages.teacher.extension import member_jobs
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import BuildSummary, build_cache
 from .config import CacheConfig, Config
-from .console import console, progress_bar
+from .console import console, counted, progress_bar
 from .jobs import check_held_out, held_out_signals, held_out_views, source_of
 
 
@@ -74,10 +74,11 @@ def build_member(
     if summary.shards:
         rate = summary.rows / summary.seconds
         console.print(
-            f"[green]cache[/green] {job.address}: {summary.shards} shards, {summary.rows:,} rows in "
-            f"{summary.seconds:.1f} s ({rate:,.0f} rows/s, {summary.waited:.1f} s waiting for data)",
+            f"[green]cache[/green] {job.address}: {counted(summary.shards, 'shard')}, "
+            f"{counted(summary.rows, 'row')} in {summary.seconds:.1f} s "
+            f"({rate:,.0f} rows/s, {summary.waited:.1f} s waiting for data)",
             soft_wrap=True,
         )
     else:
-        console.print(f"[green]cache[/green] {job.address}: complete, {summary.standing} shards")
+        console.print(f"[green]cache[/green] {job.address}: complete, {counted(summary.standing, 'shard')}")
     return summary

@@ -2,16 +2,39 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import environ
 from time import monotonic
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-
 _LINE_EVERY = 30.0  # seconds between lines when nobody watches a terminal
+_WIDTH = 160  # columns where there is no terminal that has a width
+
+
+class WideConsole(Console):
+    """A console that has room for tables where it writes into a file or a pipe, unless COLUMNS says how much."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        found = super().size
+        if self.is_terminal or environ.get("COLUMNS"):
+            return found
+        return ConsoleDimensions(max(_WIDTH, found.width), found.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+
+console = WideConsole(highlight=False)
+errors = WideConsole(stderr=True, highlight=False)
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: 1 shard, 0 shards, 1,200 shards."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 class RateColumn(ProgressColumn):

@@ -11,7 +11,7 @@ from ..stages.deploy.held_out import HeldOut
 from ..stages.device import pick_device
 from ..stages.errors import StageError
 from .config import Config
-from .console import console, progress_bar
+from .console import console, counted, progress_bar
 from .jobs import held_out_views, open_joined
 from .training import chosen_trials
 
@@ -32,5 +32,6 @@ def evaluate_run(config: Config, stop: Callable[[], bool]) -> None:
     evaluate_teacher(config.run / "teacher", held_out, teacher, views, config.evaluate, device, stop)
     evaluated, standing = len(summary.evaluated), len(summary.standing)
     console.print(
-        f"[green]evaluated[/green] {evaluated} students on {len(held_out):,} samples, {standing} stood already"
+        f"[green]evaluated[/green] {counted(evaluated, 'student')} on {counted(len(held_out), 'sample')}, "
+        f"{standing} stood already"
     )

@@ -92,8 +92,8 @@ def _cost(receipts: Sequence[Receipt], rows: int, on_disk: int) -> dict[str, flo
     return {
         "teacher_seconds": teacher,
         "seconds": passed,
-        "rows_per_teacher_second": rows / teacher if teacher else None,
-        "rows_per_second": rows / passed if passed else None,
+        "rows_per_teacher_second": rows / teacher if rows and teacher else None,
+        "rows_per_second": rows / passed if rows and passed else None,
         "bytes_per_second": on_disk / passed if passed else None,
     }
 

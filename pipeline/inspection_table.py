@@ -5,13 +5,16 @@ from typing import Any
 
 from rich.table import Table
 
+from .console import counted
+
 
 def inspection_table(found: dict[str, Any]) -> Table:
     """The signals of an inspected cache."""
     shards = found["shards"]
     table = Table(
-        title=f"{found['path']}: {found['rows']:,} rows ({found['samples']:,} samples x {found['views']} views), "
-        f"{shards['complete']} shards, {len(shards['missing'])} missing, {size_text(found['bytes'])}",
+        title=f"{found['path']}: {counted(found['rows'], 'row')} "
+        f"({counted(found['samples'], 'sample')} x {counted(found['views'], 'view')}), "
+        f"{counted(shards['complete'], 'shard')}, {len(shards['missing'])} missing, {size_text(found['bytes'])}",
         title_justify="left",
     )
     for column in ("signal", "shape", "codec", "bytes/row", "bytes", "largest error"):
@@ -29,8 +32,8 @@ def inspection_lines(found: dict[str, Any]) -> Iterator[str]:
     if cost["seconds"]:
         busy = cost["rows_per_teacher_second"]
         yield (
-            f"cost: {cost['teacher_seconds']:,.1f} s of the teacher in {cost['seconds']:,.1f} s; "
-            f"{cost['rows_per_second']:,.0f} rows/s"
+            f"cost: {cost['teacher_seconds']:,.1f} s of the teacher in {cost['seconds']:,.1f} s"
+            + (f"; {cost['rows_per_second']:,.0f} rows/s" if cost["rows_per_second"] else "; no row is finished yet")
             + (f" ({busy:,.0f} while it worked)" if busy else "")
             + f", {size_text(cost['bytes_per_second'])}/s"
         )
@@ -40,13 +43,13 @@ def inspection_lines(found: dict[str, Any]) -> Iterator[str]:
         views, shards = extension["views"], extension["shards"]
         yield (
             f"extension {extension['name']}: {', '.join(extension['signals'])}; views {views[0]}-{views[1]}; "
-            f"{shards['complete']} shards, {len(shards['missing'])} missing; {size_text(extension['bytes'])}"
+            f"{counted(shards['complete'], 'shard')}, {len(shards['missing'])} missing; {size_text(extension['bytes'])}"
         )
     if found["derived"]:
         yield f"derived: made by `teachercache cache {found['derived']['verb']}`"
     if found["rubbish"]["things"]:
-        size = size_text(found["rubbish"]["bytes"])
-        yield f"rubbish: {found['rubbish']['things']} things, {size}; `teachercache cache gc` removes what is old"
+        things, size = counted(found["rubbish"]["things"], "thing"), size_text(found["rubbish"]["bytes"])
+        yield f"rubbish: {things}, {size}; `teachercache cache gc` removes what is old"
 
 
 def size_text(count: float) -> str:

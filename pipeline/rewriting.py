@@ -4,12 +4,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ..cache import Cache
+from ..cache.rewriting.origin import Copied
 from ..cache.rewriting.rewrite import Rewrite, Rewritten, rewrite
+from ..cache.rewriting.standing import check_standing
 from ..stages.errors import Interrupted
-from .console import console, progress_bar
+from .console import console, counted, progress_bar
 from .inspection import worst_error
 from .inspection_table import size_text
 from .interruption import interruptible
+
+_COMPRESSED = {"zstd": "compressed with zstd", "none": "no longer compressed"}
 
 
 def run_rewrite(out: str, plan: Rewrite, verb: str, dry_run: bool) -> Rewritten | None:
@@ -17,15 +21,16 @@ def run_rewrite(out: str, plan: Rewrite, verb: str, dry_run: bool) -> Rewritten 
     ready = plan.ready()
     rows = sum(len(plan.rows(shard)) for shard in ready)
     if dry_run:
+        check_standing(out, plan.manifest)
         _say_signals(plan)
         size = size_text(rows * plan.manifest.row_bytes())
-        console.print(f"would write {out}: {len(ready)} shards, {rows:,} rows, about {size}")
+        console.print(f"would write {out}: {counted(len(ready), 'shard')}, {counted(rows, 'row')}, about {size}")
         return None
     with interruptible_bar(verb, "rows") as progress:
         done = rewrite(out, plan, progress)
     _say_signals(plan, done.cache)
     stood = f", {len(done.standing)} stood already" if done.standing else ""
-    console.print(f"[green]{verb}[/green] {out}: {len(done.made)} shards made{stood}", soft_wrap=True)
+    console.print(f"[green]{verb}[/green] {out}: {counted(len(done.made), 'shard')} made{stood}", soft_wrap=True)
     say_missing(done.missing)
     return done
 
@@ -47,7 +52,8 @@ def say_missing(shards: tuple[str, ...]) -> None:
     """Name shards that no parent has finished."""
     if shards:
         some = ", ".join(shards[:5]) + (", ..." if len(shards) > 5 else "")
-        console.print(f"[yellow]missing[/yellow] {len(shards)} shards that are not finished: {some}", soft_wrap=True)
+        many = counted(len(shards), "shard that is", "shards that are")
+        console.print(f"[yellow]missing[/yellow] {many} not finished: {some}", soft_wrap=True)
 
 
 def _say_signals(plan: Rewrite, made: Cache | None = None) -> None:
@@ -57,7 +63,11 @@ def _say_signals(plan: Rewrite, made: Cache | None = None) -> None:
     for name, schema in plan.manifest.signals.items():
         error = worst_error(name, receipts) or dict(schema.error)
         line = f"  {name}: {schema.codec}, {schema.row_bytes():,} bytes/row"
-        if name in derived.get("before", {}):
+        origin = plan.origins[name]
+        if isinstance(origin, Copied):
+            was = origin.parent.manifest.signals[origin.signal].compression
+            line += ", copied" if was == schema.compression else f", {_COMPRESSED[schema.compression]}, same values"
+        elif name in derived.get("before", {}):
             old = derived["before"][name]
             line += f", loses {_figures(error)} of what {old['codec']} gave, which had lost {_figures(old['error'])}"
         elif name == derived.get("average"):

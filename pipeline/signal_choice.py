@@ -1,6 +1,6 @@
 """How a signal is to be recoded: options of the command line, held against the settings that a YAML would have."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +10,19 @@ from ..cache.rewriting.recode import NewCodec
 from ..cache.spec import SignalSpec
 from ..stages.cache_identity import codec_parameters, written_parameters
 from .errors import ConfigError
+
+
+def signals_to_recode(cache: Cache, names: Sequence[str] | None, options: Mapping[str, Any]) -> Sequence[str]:
+    """The signals to recode: those that are named, or all when they are compressed alone.
+
+    Raises ConfigError when nothing is asked for, or no signal is named for a codec.
+    """
+    given = {key for key, value in options.items() if value is not None}
+    if not given:
+        raise ConfigError("recode: give --codec for another codec, or --compress for other blocks of the same values")
+    if not names and given != {"compress"}:
+        raise ConfigError(f"recode: give --signal, one of {', '.join(cache.signals)}; only --compress may do for all")
+    return names or cache.signals
 
 
 def new_codec(cache: Cache, signal: str, options: Mapping[str, Any]) -> NewCodec:

@@ -12,7 +12,7 @@ from ..stages.student.stream import Stream
 from ..stages.student.training import TrialResult
 from ..stages.student.trial import Trial, needed_signals, needs_shuffled, plan_trials
 from .config import Config
-from .console import Bar, console, progress_bar
+from .console import Bar, console, counted, progress_bar
 from .errors import ConfigError
 from .jobs import open_joined
 
@@ -70,7 +70,7 @@ def _show(bar: Bar, state: FleetProgress) -> None:
 
 def _tell(config: Config, results: list[TrialResult]) -> None:
     finished = sum(result.status == "finished" for result in results)
-    console.print(f"[green]trained[/green] {finished} of {len(results)} trials in {config.run / 'students'}")
+    console.print(f"[green]trained[/green] {finished} of {counted(len(results), 'trial')} in {config.run / 'students'}")
     for result in results:
         if result.status == "failed":
             console.print(

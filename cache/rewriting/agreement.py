@@ -25,9 +25,19 @@ def check_one_cache(parts: Sequence[Cache]) -> None:
             lines.append("constants: they differ")
         if lines:
             raise CacheError(
-                f"{first.url} and {part.url} are not parts of one cache:\n  " + "\n  ".join(lines) + "\n"
-                "Say --side-by-side to keep the signals of several teachers under their names, or --average."
+                f"{first.url} and {part.url} are not parts of one cache:\n  "
+                + "\n  ".join(lines)
+                + f"\n{_advice(lines)}"
             )
+
+
+def _advice(lines: Sequence[str]) -> str:
+    if all(line.startswith(("source", "derived")) for line in lines):
+        return (
+            "Their sources differ, as those of slices of different shards do. merge joins what `teachercache cache "
+            "build --shards` has made of one source; to have other shards in one cache, slice the whole one again."
+        )
+    return "Say --side-by-side to keep the signals of several teachers under their names, or --average."
 
 
 def check_same_keys(parents: Sequence[Cache]) -> None:

@@ -19,6 +19,7 @@ from ..keeping.ranges import piece_rows
 from ..keeping.verify import verify_bytes
 from ..opening import create_cache, note_receipts, open_cache
 from .origin import Origin, member_receipts, shard_rows
+from .standing import check_standing
 
 _PIECE_BYTES = 1 << 24  # of a signal, decoded at once
 Progress = Callable[[int, int], None]  # rows done, rows to do; what it raises stops the work
@@ -60,6 +61,7 @@ def rewrite(out: str, plan: Rewrite, progress: Progress = lambda done, total: No
     Raises StaleCacheError when another cache is at `out`, DamagedCacheError when a parent is damaged, CacheWriteError
     when the disk refuses.
     """
+    check_standing(out, plan.manifest)
     cache, ready = create_cache(out, plan.manifest, plan.constants), plan.ready()
     missing = tuple(shard for shard in plan.manifest.shards if shard not in ready)
     todo = tuple(shard for shard in ready if cache.receipt(shard) is None)

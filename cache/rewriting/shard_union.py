@@ -21,6 +21,7 @@ from ..opening import create_cache, note_receipts
 from ..storage.durable import write_errors
 from ..storage.folder import FolderStore
 from .agreement import check_one_cache
+from .standing import check_standing
 
 _ANY = "shards/x.0"  # in the place of an attempt's folder
 
@@ -60,6 +61,7 @@ def unite_shards(
 
     Raises DamagedCacheError when a file of a part is not as it was written.
     """
+    check_standing(out, parts[0].manifest)
     constants = {name: parts[0].constant(name) for name in parts[0].manifest.constants}
     cache = create_cache(out, parts[0].manifest, constants)
     todo = [shard for shard in plan.sources if cache.receipt(shard) is None]

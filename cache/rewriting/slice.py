@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -76,5 +77,7 @@ def _known(what: str, asked: Sequence[str] | None, there: Sequence[str]) -> tupl
     """`asked`, in the cache's order; all when it is None."""
     for name in asked or ():
         if name not in there:
-            raise CacheError(f"the cache has no {what} {name!r}; it has {', '.join(there[:9])}")
+            near = [f"{word!r}" for word in get_close_matches(name, there, 1, 0.5)]
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(there[:9])}"
+            raise CacheError(f"the cache has no {what} {name!r}; {hint}")
     return tuple(name for name in there if asked is None or name in asked)

@@ -80,7 +80,7 @@ def test_inspect_tells_bytes_cost_and_rubbish(run: Run, cache: Path) -> None:
     (cache / "shards/train-0.ffffffffffff").mkdir()
     (cache / "shards/train-0.ffffffffffff/zarr.json").write_bytes(b"12345")
     said = run("cache", "inspect", cache)
-    assert "cost:" in said and "rows/s" in said and "rubbish: 1 things, 5 B" in said
+    assert "cost:" in said and "rows/s" in said and "rubbish: 1 thing, 5 B" in said
     found = json.loads(run("cache", "inspect", cache, "--json"))
     receipts = open_cache(cache).receipts.values()
     logits = [r["bytes"] for receipt in receipts for name, r in receipt.files.items() if "/logits/" in name]
@@ -168,7 +168,7 @@ def test_recode_finds_principal_components_and_goes_on_with_them(run: Run, cache
     shard = new.root / "receipts/train-1.json"
     shard.unlink()
     said = run("cache", "recode", cache, tmp_path / "new", *ask)
-    assert "1 shards made, 2 stood already" in said and "<- kept" not in said
+    assert "1 shard made, 2 stood already" in said and "<- kept" not in said
     np.testing.assert_array_equal(open_cache(tmp_path / "new").read(rows).signals["embedding"], after)
     assert "either --dimensions" in run("cache", "recode", cache, tmp_path / "x", *ask[:4], code=2)
 
@@ -193,6 +193,41 @@ def test_recode_compresses_without_changing_a_value(run: Run, cache: Path, tmp_p
         np.testing.assert_array_equal(new.encoded("attention.1", rows)[name], values)
 
 
+def test_recode_asks_what_to_do_and_loses_nothing_by_compression(run: Run, cache: Path, tmp_path: Path) -> None:
+    assert "give --codec" in run("cache", "recode", cache, tmp_path / "x", "--signal", "logits", code=2)
+    assert "give --signal" in run("cache", "recode", cache, tmp_path / "x", "--codec", "f32", code=2)
+    assert not (tmp_path / "x").exists()
+    said = run("cache", "recode", cache, tmp_path / "new", "--compress", "zstd")
+    assert said.count("compressed with zstd, same values") == 3 and "loses" not in said
+    assert {it.compression for it in open_cache(tmp_path / "new").manifest.signals.values()} == {"zstd"}
+    said = run("cache", "recode", cache, tmp_path / "new", "--compress", "none", code=2)
+    assert "holds another cache" in said and "cache.path" not in said and "configuration" not in said
+
+
+def test_a_slice_is_not_made_into_another_slice(run: Run, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "part"
+    assert "3 shards made" in run("cache", "slice", cache, out, "--signals", "logits,embedding")
+    for flags in ([], ["--dry-run"]):
+        said = run("cache", "slice", cache, out, "--signals", "logits", *flags, code=2)
+        assert "holds another cache" in said and "embedding" in said
+    assert "0 shards made, 3 stood already" in run("cache", "slice", cache, out, "--signals", "logits,embedding")
+    assert "did you mean 'logits'?" in run("cache", "slice", cache, tmp_path / "x", "--signals", "logit", code=2)
+    for number in "01":
+        run("cache", "slice", cache, tmp_path / number, "--shards", number)
+    said = run("cache", "merge", tmp_path / "x", tmp_path / "0", tmp_path / "1", code=2)
+    assert "slice the whole one again" in said and "--side-by-side" not in said
+
+
+def test_repair_of_a_folder_names_no_file_that_is_not_there(run: Run, cache: Path) -> None:
+    next(cache.glob("shards/train-2.*/logits/values/c/0/0")).write_bytes(b"short")
+    said = run("cache", "repair", cache)
+    assert "CONFIG" not in said and "`teachercache cache build` with the YAML file of the run" in said
+    for number in range(2):
+        (cache / f"receipts/train-{number}.json").unlink()
+    said = run("cache", "inspect", cache)
+    assert "0 rows/s" not in said and "36 samples" not in said
+
+
 def test_shards_of_two_builders_become_one_cache_that_build_calls_complete(
     run: Run, recipe: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -209,7 +244,7 @@ def test_shards_of_two_builders_become_one_cache_that_build_calls_complete(
     assert "complete, 3 shards" in run("cache", "build", changed(recipe, path=str(out)))
     shutil.copytree(tmp_path / "a", tmp_path / "same")
     said = run("cache", "merge", tmp_path / "few", tmp_path / "a", tmp_path / "same")
-    assert "2 shards made" in said and "missing 1 shards that are not finished: train-2" in said
+    assert "2 shards made" in said and "missing 1 shard that is not finished: train-2" in said
 
 
 def test_shards_that_two_builders_have_built_are_taken_once(run: Run, make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -264,8 +299,8 @@ def test_gc_removes_old_rubbish_alone(run: Run, cache: Path) -> None:
     (cache / "shards/train-0.ffffffffffff").mkdir()
     (cache / "shards/train-0.ffffffffffff/zarr.json").write_bytes(b"12345")
     assert "removed 0 things, 0 B; 1 younger than 24h stay" in run("cache", "gc", cache)
-    assert "would remove 1 things, 5 B" in run("cache", "gc", cache, "--older-than", "0s", "--dry-run")
-    assert "removed 1 things, 5 B" in run("cache", "gc", cache, "--older-than", "0s")
+    assert "would remove 1 thing, 5 B" in run("cache", "gc", cache, "--older-than", "0s", "--dry-run")
+    assert "removed 1 thing, 5 B" in run("cache", "gc", cache, "--older-than", "0s")
     assert "removed 0 things" in run("cache", "gc", cache, "--older-than", "0s")
     assert "3 shards are whole" in run("cache", "verify", cache)
     assert "no time" in run("cache", "gc", cache, "--older-than", "soon", code=2)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ....cache import open_cache
-from ...console import console
+from ...console import console, counted
 from ...errors import ConfigError
 from ...inspection_table import size_text
 from ...rewriting import interruptible_bar, say_missing
@@ -35,12 +35,12 @@ def export(
     chosen = None if signals is None else [name.strip() for name in signals.split(",")]
     names = check_export(cache, to, chosen)
     if dry_run:
-        about = f"{len(cache.shards)} shards, {cache.rows:,} rows, signals {', '.join(names)}"
+        about = f"{counted(len(cache.shards), 'shard')}, {counted(cache.rows, 'row')}, signals {', '.join(names)}"
         size = size_text(cache.rows * sum(cache.manifest.signals[name].row_bytes() for name in names))
         console.print(f"would write {out}: {about} ({size} in the cache)", soft_wrap=True)
         return
     with interruptible_bar("export", "rows") as progress:
         done = export_cache(cache, Path(out), to, chosen, not encoded, progress)
     stood = f", {len(done.standing)} stood already" if done.standing else ""
-    console.print(f"[green]export[/green] {out}: {len(done.made)} shards as {to}{stood}", soft_wrap=True)
+    console.print(f"[green]export[/green] {out}: {counted(len(done.made), 'shard')} as {to}{stood}", soft_wrap=True)
     say_missing(done.missing)

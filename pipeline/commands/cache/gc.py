@@ -8,7 +8,7 @@ import typer
 
 from ....cache.keeping.rubbish import find_rubbish, remove_rubbish
 from ....cache.opening import open_members
-from ...console import console, progress_bar
+from ...console import console, counted, progress_bar
 from ...errors import ConfigError
 from ...inspection_table import size_text
 from .location import CachePath, DryRun, cache_address
@@ -41,7 +41,9 @@ def gc(
                 bar.update(len(removed), len(old))
     young = f"; {len(found) - len(old)} younger than {older_than} stay" if len(found) > len(old) else ""
     said, size = "would remove" if dry_run else "removed", size_text(sum(thing.bytes for thing in removed))
-    console.print(f"[green]gc[/green] {members[0].url}: {said} {len(removed)} things, {size}{young}", soft_wrap=True)
+    console.print(
+        f"[green]gc[/green] {members[0].url}: {said} {counted(len(removed), 'thing')}, {size}{young}", soft_wrap=True
+    )
 
 
 def _seconds(text: str) -> float:

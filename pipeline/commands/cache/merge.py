@@ -11,7 +11,7 @@ from ....cache.rewriting.average import average_plan
 from ....cache.rewriting.rewrite import Rewrite
 from ....cache.rewriting.shard_union import plan_union, unite_shards
 from ....cache.rewriting.side_by_side import side_by_side_plan
-from ...console import console
+from ...console import console, counted
 from ...errors import ConfigError
 from ...inspection_table import size_text
 from ...rewriting import interruptible_bar, run_rewrite, say_missing
@@ -57,16 +57,18 @@ def _unite(out: str, parts: Sequence[Cache], copy: bool, first_wins: bool, dry_r
     for part in parts:
         own = [shard for shard, source in plan.sources.items() if source is part]
         size = size_text(sum(part.receipts[shard].bytes for shard in own))
-        console.print(f"  {part.url}: {len(own)} shards, {size}", soft_wrap=True)
+        console.print(f"  {part.url}: {counted(len(own), 'shard')}, {size}", soft_wrap=True)
     if plan.double:
         console.print(f"  in several caches, taken once: {', '.join(plan.double)}", soft_wrap=True)
     if dry_run:
-        console.print(f"would write {out}: {len(plan.sources)} shards")
+        console.print(f"would write {out}: {counted(len(plan.sources), 'shard')}")
     else:
         with interruptible_bar("merge", "bytes") as progress:
             made = unite_shards(out, parts, plan, progress, copy)
         stood = len(plan.sources) - len(made)
-        console.print(f"[green]merge[/green] {out}: {len(made)} shards made, {stood} stood already", soft_wrap=True)
+        console.print(
+            f"[green]merge[/green] {out}: {counted(len(made), 'shard')} made, {stood} stood already", soft_wrap=True
+        )
     say_missing(plan.missing)
 
 

@@ -8,14 +8,17 @@ from ....cache import open_cache
 from ....cache.rewriting.recode import recode_plan
 from ...principal_components import pca_codec
 from ...rewriting import run_rewrite
-from ...signal_choice import new_codec
+from ...signal_choice import new_codec, signals_to_recode
 from .location import CachePath, DryRun, NewPath, cache_address
 
 
 def recode(
     path: CachePath,
     out: NewPath,
-    signal: Annotated[list[str], typer.Option(help="the signal to recode; may be given several times")],
+    signal: Annotated[
+        list[str] | None,
+        typer.Option(help="the signal to recode; may be given several times; all for --compress alone"),
+    ] = None,
     codec: Annotated[str | None, typer.Option(help="the new codec; the old one when left out")] = None,
     k: Annotated[int | None, typer.Option(help="entries kept per row (topk and the like)")] = None,
     temperatures: Annotated[str | None, typer.Option(help="temperatures (topk and the like), such as 1,2,4")] = None,
@@ -32,14 +35,18 @@ def recode(
 
     Example: [bold]teachercache cache recode runs/demo/cache runs/small/cache --signal embedding --codec int8[/bold]
 
+    Example: [bold]teachercache cache recode runs/demo/cache runs/small/cache --compress zstd[/bold]
+
     The error is measured against what the old cache decodes to, on every row. Other signals are copied.
     """
     cache = open_cache(cache_address(path))
     options: dict[str, Any] = {"codec": codec, "k": k, "temperatures": temperatures, "draws": draws, "scale": scale}
     options |= {"sample_temperature": sample_temperature, "compress": compress}
+    options |= {"keep": keep}
+    names = signals_to_recode(cache, signal, {**options, "dimensions": dimensions, "variance": variance})
     if codec == "pca":
         given = (dimensions, variance, keep or "f16", compress or "none")
-        codecs = {name: pca_codec(cache, name, out, *given) for name in signal}
+        codecs = {name: pca_codec(cache, name, out, *given) for name in names}
     else:
-        codecs = {name: new_codec(cache, name, {**options, "keep": keep}) for name in signal}
+        codecs = {name: new_codec(cache, name, options) for name in names}
     run_rewrite(out, recode_plan(cache, codecs), "recode", dry_run)

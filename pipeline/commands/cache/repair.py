@@ -11,7 +11,7 @@ from ....cache.keeping.damage import Damage
 from ....cache.keeping.repair import repair_members
 from ....cache.opening import open_members
 from ...console import console
-from .location import CachePath, DryRun, cache_address
+from .location import CachePath, DryRun, cache_address, is_config
 from .verify import find_damages
 
 
@@ -50,4 +50,5 @@ def remedy(path: str, members: Sequence[Member], retired: Sequence[Damage]) -> s
     if derived:
         return f"the `teachercache cache {derived['verb']}` that made this cache, again"
     verb = "extend" if any(damage.extension for damage in retired) else "build"
-    return f"teachercache cache {verb} {path if path.endswith(('.yaml', '.yml')) else 'CONFIG'}"
+    command = f"teachercache cache {verb}"
+    return f"{command} {path}" if is_config(path) else f"`{command}` with the YAML file of the run"

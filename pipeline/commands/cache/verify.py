@@ -13,7 +13,7 @@ from ....cache.keeping.damage import Damage
 from ....cache.keeping.verify import verify_members
 from ....cache.opening import open_members
 from ...config import load_cache_config
-from ...console import console, progress_bar
+from ...console import console, counted, progress_bar
 from ...errors import ConfigError
 from .location import CachePath, cache_address, is_config
 
@@ -45,8 +45,10 @@ def verify(
         raise DamagedCacheError(f"{url} is damaged in {places}; run: teachercache cache repair {path}")
     missing = sum(len(member.missing()) for member in members)
     whole = sum(len(member.manifest.shards) for member in members) - missing
-    how = "have the right sizes" if fast else "are whole"
-    console.print(f"[green]verified[/green] {url}: {whole} shards {how}, {missing} are not built yet")
+    one = whole == 1
+    how = f"{'has' if one else 'have'} the right sizes" if fast else f"{'is' if one else 'are'} whole"
+    rest = f"{missing} {'is' if missing == 1 else 'are'} not built yet"
+    console.print(f"[green]verified[/green] {url}: {counted(whole, 'shard')} {how}, {rest}")
     if teacher:
         from ...asking import ask_teacher
 
