@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..cache.spec import CacheSpec
@@ -20,6 +19,8 @@ from ..stages.deploy.spec import EvaluateSpec
 from ..stages.student.spec import StudentSpec, TrainSpec
 from ..stages.teacher.spec import TeacherSpec
 from .errors import ConfigError
+from .wrong_value import wrong_value
+from .yaml_text import parse_yaml
 
 _C = TypeVar("_C", bound="CacheConfig")
 
@@ -82,13 +83,11 @@ def load_cache_config(path: Path) -> CacheConfig:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; `teachercache init` writes one to start from") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings; `teachercache init` writes a file to start from")
     return content
@@ -112,9 +111,7 @@ def _lines(error: ValidationError) -> Iterable[str]:
         elif item["type"] == "missing":
             yield f"{where}: this is required and missing"
         else:
-            message = item["msg"].removeprefix("Value error, ")
-            given = "" if isinstance(item["input"], Mapping | list) else f", not {item['input']!r}"
-            yield f"{where}: {message}{given}" if where else message
+            yield wrong_value(where, item)
 
 
 def _below(location: tuple[Any, ...], above: tuple[Any, ...]) -> bool:

@@ -8,6 +8,7 @@ import yaml
 
 from teachercache.pipeline.config import load_config
 from teachercache.pipeline.errors import ConfigError
+from teachercache.pipeline.yaml_text import parse_yaml
 
 RECIPE = Path(__file__).parents[2] / "pipeline" / "recipes" / "image_vit" / "recipe.yaml"
 STARTER = Path(__file__).parents[2] / "pipeline" / "commands" / "starter.yaml"
@@ -51,6 +52,18 @@ def test_shipped_files_are_valid(file: Path) -> None:
         ),
         (("students", 1, "name"), "cnn", "two students are named cnn"),
         (("train", "controls"), ["shuffled"], "train.controls.0: Input should be 'labels-only' or 'shuffled-cache'"),
+        (("cache", "signals", "logits", "codec"), "int-8", ", not 'int-8'; did you mean int8?"),
+        (
+            ("views", "operations", 0, "op"),
+            "flop",
+            "views.operations.0.op: Input should be one of crop, flip, jitter, randaugment, erasing, caption, "
+            "not 'flop'; did you mean flip?",
+        ),
+        (
+            ("views", "keep_pixels"),
+            "yes please",
+            "views.keep_pixels: Input should be true or false, not 'yes please'",
+        ),
         (("evaluate",), {}, "evaluate.source: this is required and missing"),
     ],
 )
@@ -76,3 +89,23 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, sai
         load_config(tmp_path / "a.yaml")
     with pytest.raises(ConfigError, match="teachercache init"):
         load_config(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb:\n  c: 1\n  d: 2\n  'c': 3\n", "line 5: the key 'c' is in line 3 already"),
+        ("a: {b: 1, b: 1}", "line 1: the key 'b' is in line 1 already"),
+        ("a: 1\nb: [1\nc: 2\n", 'a.yaml", line 3, column 2:\n    c: 2\n     ^'),
+        ("a: 1\nbc\a: 2", "line 2, column 3 has the character"),
+    ],
+)
+def test_a_slip_in_the_yaml_is_shown_where_it_is(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "a.yaml")
+    assert said in str(caught.value) and "unicode string" not in str(caught.value)
+
+
+def test_a_merged_mapping_may_set_a_key_again() -> None:
+    assert parse_yaml("a: &x {b: 1, c: 1}\nd: {<<: *x, c: 2}", "a.yaml")["d"] == {"b": 1, "c": 2}

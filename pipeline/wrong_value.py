@@ -1,0 +1,32 @@
+"""What is said of a value that cannot be used: where it stands, what may stand there, and the nearest valid word."""
+
+import difflib
+import re
+from collections.abc import Mapping
+
+from pydantic_core import ErrorDetails
+
+
+def wrong_value(where: str, item: ErrorDetails) -> str:
+    """One line for one of pydantic's errors at the dotted path `where` ("" for the whole file)."""
+    context, given, message = item.get("ctx", {}), item["input"], item["msg"].removeprefix("Value error, ")
+    words: list[str] = []
+    if item["type"] == "union_tag_invalid":
+        where, given = f"{where}.{context['discriminator'].strip(chr(39))}", context["tag"]
+        words = _words(context["expected_tags"])
+        message = f"Input should be one of {', '.join(words)}"
+    elif item["type"] == "literal_error":
+        words = _words(context["expected"])
+    elif item["type"] in ("bool_parsing", "bool_type"):
+        message = "Input should be true or false"
+    shown = "" if isinstance(given, Mapping | list) else f", not {given!r}"
+    return f"{where}: {message}{shown}{_nearest(given, words)}" if where else message
+
+
+def _words(expected: str) -> list[str]:
+    return re.findall(r"'([^']*)'", expected)
+
+
+def _nearest(given: object, words: list[str]) -> str:
+    near = difflib.get_close_matches(str(given), words, 1, 0.5)
+    return f"; did you mean {near[0]}?" if near else ""
