@@ -11,7 +11,7 @@ from ..cache import StaleCacheError, open_cache
 from ..cache.format.schema import SignalSchema
 from ..cache.opening import cache_exists, open_members
 from ..data import check_ids
-from ..stages.teacher.extension import ExtensionPlan, member_jobs, plan_extensions
+from ..stages.teacher.extension import ExtensionPlan, member_jobs, plan_extensions, unfinished_members
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import BuildSummary, build_cache
 from .building import build_member, cache_jobs
@@ -25,7 +25,8 @@ _SAMPLES = 2
 
 @dataclass(frozen=True, slots=True)
 class Extending:
-    """What one cache lacks. `rows` and `bytes` are by part: rows to compute, and their bytes without the row index."""
+    """What one cache lacks: what was begun and is not finished, then what is new. `rows` and `bytes` are by part: rows
+    to compute, and their bytes without the row index."""
 
     job: CacheJob
     plans: tuple[ExtensionPlan, ...]
@@ -49,17 +50,20 @@ def extend_caches(config: CacheConfig, stop: Callable[[], bool], dry_run: bool =
 
 
 def _extend(extending: Extending, stop: Callable[[], bool]) -> list[BuildSummary]:
-    """Begin every extension, then finish whatever member is not finished."""
-    begun = [build_member(plan.job, f"extension {plan.job.extension}", stop) for plan in extending.plans]
-    names = {plan.job.extension for plan in extending.plans}
+    """Finish every member, those that were begun first."""
+    todo = [plan.job for plan in extending.plans]
+    done = [build_member(job, _title(job), stop) for job in todo]
+    names = {job.extension for job in todo}
     rest = [job for job in member_jobs(extending.job) if job.extension not in names]
-    return begun + [
-        build_member(job, f"extension {job.extension}" if job.extension else "teacher", stop) for job in rest
-    ]
+    return done + [build_member(job, _title(job), stop) for job in rest]
+
+
+def _title(job: CacheJob) -> str:
+    return f"extension {job.extension}" if job.extension else "teacher"
 
 
 def _plan(job: CacheJob) -> Extending:
-    plans = tuple(plan_extensions(job))
+    plans = (*unfinished_members(job), *plan_extensions(job))
     rows = tuple(sum(len(job.source.open(shard)) for shard in it.part.shards) * it.part.count for it in plans)
     schemas = _schemas(job, plans)
     sizes = [sum(schemas[name].row_bytes() for name in plan.part.signals) for plan in plans]
@@ -105,5 +109,7 @@ def _tell(extending: Extending) -> None:
             part.shards[0] if len(part.shards) == 1 else f"{len(part.shards)}: {part.shards[0]} to {part.shards[-1]}"
         )
         views = f"{part.first}" if part.count == 1 else f"{part.first}-{part.end - 1}"
-        table.add_row(plan.job.extension, shards, views, " ".join(part.signals), f"{rows:,}", size_text(size))
+        table.add_row(
+            plan.job.extension or "(base)", shards, views, " ".join(part.signals), f"{rows:,}", size_text(size)
+        )
     console.print(table)

@@ -44,6 +44,18 @@ def plan_extensions(job: CacheJob) -> list[ExtensionPlan]:
     return [_plan(job, number, part) for number, part in enumerate(parts, first)]
 
 
+def unfinished_members(job: CacheJob) -> list[ExtensionPlan]:
+    """What was begun and is not finished: the base and extensions, in the order in which they were begun, each with the
+    shards that it still lacks, and the job that finishes it."""
+    found = []
+    for member in fitting_members(open_members(job.root), job.asked):
+        missing = member.missing()
+        if missing and _has_to_do(job, member):
+            asked = _asked_of(job, member)
+            found.append(ExtensionPlan(replace(asked, shards=missing), job.restricted(asked, member.name)))
+    return found
+
+
 def as_it_stands(job: CacheJob, schemas: Mapping[str, SignalSchema]) -> dict[str, SignalSchema]:
     """The schemas of an extension, with signals that the cache has already as it has them: older caches keep topk
     without its entropy, and members of one cache must agree."""

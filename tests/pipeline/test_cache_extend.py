@@ -94,7 +94,7 @@ def test_a_cache_grows_and_its_students_stay(run: Run, make_recipe: MakeRecipe, 
     run("cache", "extend", recipe)
     assert before.items() <= stamps(cache).items()
     # the student that reads other signals is finished already, and stays so
-    assert "trained 1 of 1 trials" in run("train", recipe)
+    assert "trained 1 of 1 trial in" in run("train", recipe)
 
     shutil.move(aside, tmp_path / "data/train-2.tar")
     change(recipe, views={"count": 3})
@@ -114,6 +114,28 @@ def test_a_cache_grows_and_its_students_stay(run: Run, make_recipe: MakeRecipe, 
     assert "54 rows (18 samples x 3 views), 3 shards, 0 missing" in run("cache", "inspect", recipe)
     run("cache", "verify", recipe)
     assert "evaluated 2 students" in run("evaluate", recipe)
+
+
+def test_what_was_begun_and_is_not_finished_is_told_and_finished_in_order(
+    run: Run, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = make_recipe()
+    run("cache", "build", recipe)
+    signals = {"logits": {}, "embedding": {"codec": "int8"}, "attention.1": {}}
+    change(recipe, cache={"signals": {**signals, "hidden.1": {"reduce": "mean"}}})
+    run("cache", "extend", recipe)
+    cache = tmp_path / "run/cache"
+    for receipts in (cache, next(cache.glob("extensions/001-*/"))):  # as builders leave them that were killed
+        (receipts / "receipts/train-1.json").unlink()
+        (receipts / "receipts/table.json").unlink(missing_ok=True)
+    change(recipe, cache={"signals": {**signals, "hidden.1": {"reduce": "mean"}, "hidden.2": {"reduce": "mean"}}})
+    said = run("cache", "extend", recipe, "--dry-run")
+    assert said.index("(base) │ train-1") < said.index("001-") < said.index("002-")
+    assert said.count("holds all") == 1  # the held-out cache
+    said = run("cache", "extend", recipe)
+    assert said.index("1 shard, 12 rows in") < said.index("3 shards, 36 rows in")
+    assert run("cache", "extend", recipe, "--dry-run").count("holds all that the configuration asks for") == 2
+    assert open_cache(cache).rows == 36
 
 
 def test_new_shards_of_the_held_out_samples_extend_their_cache(

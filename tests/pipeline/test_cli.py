@@ -93,7 +93,7 @@ def test_verify_names_a_flipped_byte_and_build_makes_the_shard_again(
     said = run("cache", "verify", root, code=1)
     assert "damaged shard train-1" in said and "damaged in one place" in said
     assert "taken out of use: train-1" in run("cache", "repair", root)
-    assert "1 shards, 12 rows" in run("cache", "build", recipe)
+    assert "1 shard, 12 rows" in run("cache", "build", recipe)
     assert "3 shards are whole" in run("cache", "verify", recipe)
     again = root / open_cache(root).receipts["train-1"].folder / "logits/values/c/0/0"
     assert again.read_bytes() == whole
