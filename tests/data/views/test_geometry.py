@@ -23,22 +23,23 @@ def pillow(image: np.ndarray, matrix: tuple[float, ...], fill: int) -> np.ndarra
     )
 
 
-def strengths(most: float) -> st.SearchStrategy[float]:
-    """No round numbers: with those, whole rows lie on the border of two pixels, and Pillow's floats go either way."""
-    return st.integers(-1000, 1000).map(lambda number: most * number / 1000 + 0.000314159)
-
-
-@given(seed=st.integers(0, 20), across=strengths(0.3), down=strengths(0.3), degrees=strengths(30))
+@given(seed=st.integers(0, 20), across=st.floats(-0.3, 0.3), down=st.floats(-0.3, 0.3), degrees=st.floats(-30, 30))
 def test_moved_pixels_are_pillows(seed: int, across: float, down: float, degrees: float, pattern: Callable) -> None:
     image = pattern(31, 24, seed=seed)
-    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     pairs = [
-        (shear(image, across, 0.0, 9), pillow(image, (1, across, 0, 0, 1, 0), 9)),
-        (shear(image, 0.0, down, 9), pillow(image, (1, 0, 0, down, 1, 0), 9)),
-        (rotate(image, degrees, 9), pillow(image, (cosine, -sine, 0, sine, cosine, 0), 9)),
+        (shear(image, across, 0.0, 9), lambda more: pillow(image, (1, across + more, 0, 0, 1, 0), 9)),
+        (shear(image, 0.0, down, 9), lambda more: pillow(image, (1, 0, 0, down + more, 1, 0), 9)),
+        (rotate(image, degrees, 9), lambda more: pillow(image, turned(degrees, more), 9)),
     ]
     for ours, pillows in pairs:
-        assert (ours != pillows).any(axis=2).mean() < 0.01
+        # a source on the border of two pixels may be either: a hair more or less of the strength decides it
+        same = [(ours == pillows(more)).all(axis=2) for more in (0.0, 1e-4, -1e-4)]
+        assert np.logical_or.reduce(same).mean() > 0.99 and same[0].mean() > 0.85
+
+
+def turned(degrees: float, more: float) -> tuple[float, ...]:
+    sine, cosine = math.sin(math.radians(degrees) + more), math.cos(math.radians(degrees) + more)
+    return cosine, -sine, 0, sine, cosine, 0
 
 
 def test_translation_by_hand() -> None:
