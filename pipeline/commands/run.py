@@ -15,10 +15,12 @@ def run(config: ConfigPath) -> None:
     """
     from ..building import build_caches
     from ..evaluating import evaluate_run
+    from ..first_look import look_at_students
     from ..reporting import report_run
     from ..training import train_students
 
     loaded = load_config(config)
+    look_at_students(loaded)
     with interruptible() as stop:
         console.rule("1 of 4  teacher")
         build_caches(loaded, stop)
