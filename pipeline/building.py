@@ -71,6 +71,9 @@ def build_member(
         summary = build_cache(job, bar.update, stop, only)
     for note in summary.notes:
         console.print(f"  {note}", soft_wrap=True)
+    if summary.lost:
+        lost = counted(len(summary.lost), "shard that", "shards that")
+        console.print(f"  {lost} another builder finished first: {', '.join(summary.lost[:5])}", soft_wrap=True)
     if summary.shards:
         rate = summary.rows / summary.seconds
         console.print(
@@ -80,5 +83,6 @@ def build_member(
             soft_wrap=True,
         )
     else:
-        console.print(f"[green]cache[/green] {job.address}: complete, {counted(summary.standing, 'shard')}")
+        there = summary.standing + len(summary.lost)
+        console.print(f"[green]cache[/green] {job.address}: complete, {counted(there, 'shard')}")
     return summary

@@ -39,6 +39,11 @@ class ShardWriter:
             self.discard()
             raise
 
+    @property
+    def folder(self) -> str:
+        """The attempt's folder below the store; a receipt that names another one is another builder's."""
+        return self._name
+
     def append(self, batch: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         """Add encoded rows: {signal: {part: (n, ...)}}, the same n everywhere, every signal present.
 

@@ -39,7 +39,8 @@ Progress = Callable[[int, int], None]  # rows done, rows to do
 @dataclass(frozen=True, slots=True)
 class BuildSummary:
     """What a build did: shards and rows made now, shards that stood already, seconds, and seconds waited for data;
-    `notes` are what a person might want to know of a cache that was begun."""
+    `notes` are what a person might want to know of a cache that was begun, `lost` the shards that another builder
+    finished first, which are not counted."""
 
     shards: int
     rows: int
@@ -47,6 +48,7 @@ class BuildSummary:
     seconds: float
     waited: float
     notes: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 def build_cache(
@@ -75,7 +77,9 @@ def build_cache(
     run = _Run(job, device, progress, stop, total, pieces.prepare.longest)
     run.over(batches)
     note_receipts(job.address)
-    return BuildSummary(len(missing), total, standing, perf_counter() - started, run.waited, run.notes)
+    made, rows = len(missing) - len(run.lost), total
+    rows -= sum(len(job.source.open(shard)) for shard in run.lost) * job.policy.count
+    return BuildSummary(made, rows, standing, perf_counter() - started, run.waited, run.notes, tuple(run.lost))
 
 
 def _missing(job: CacheJob) -> list[str]:
@@ -125,6 +129,7 @@ class _Run:
         self.job, self.device, self.progress, self.stop, self.total = job, device, progress, stop, total
         self.waited = 0.0
         self.notes: tuple[str, ...] = ()
+        self.lost: list[str] = []
         self._shard_started = perf_counter()
 
     def over(self, batches: Iterator[PreparedBatch]) -> None:
@@ -134,6 +139,7 @@ class _Run:
             cache = self._cache(teacher, first)
             with ShardSink(cache, self.job.source, library_versions()) as sink:
                 self._feed(teacher, cache, sink, first, batches)
+            self.lost += sink.lost
         finally:
             teacher.close()
 
@@ -184,6 +190,7 @@ class _Run:
                 raise Interrupted(f"stopped with {done} of {self.total} rows done; the same command continues")
             if prepared.start == 0 and cache.receipt(prepared.shard) is not None:
                 skipped = prepared.shard  # another builder has finished it in the meantime
+                self.lost.append(skipped)
             if prepared.shard != skipped:
                 self._one(teacher, cache, sink, prepared)
             done += prepared.rows

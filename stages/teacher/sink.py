@@ -28,6 +28,7 @@ class ShardSink:
         self._queue: queue.Queue[tuple[EncodedBatch, Mapping[str, Any]] | None] = queue.Queue(_AHEAD)
         self._error: BaseException | None = None
         self._abandoned = False
+        self.lost: list[str] = []  # shards that another builder finished first; whole when the context is left
         self._thread = threading.Thread(target=self._work, name="shard-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -58,7 +59,7 @@ class ShardSink:
                     return
 
     def _work(self) -> None:
-        shard = _OpenShard(self._cache, self._source, self._versions)
+        shard = _OpenShard(self._cache, self._source, self._versions, self.lost)
         try:
             while (item := self._queue.get()) is not None:
                 if self._abandoned:
@@ -73,8 +74,8 @@ class ShardSink:
 class _OpenShard:
     """The shard that is being written: its writer, and the rows of its index so far."""
 
-    def __init__(self, cache: Cache, source: Source, versions: Mapping[str, str]) -> None:
-        self._cache, self._source, self._versions = cache, source, versions
+    def __init__(self, cache: Cache, source: Source, versions: Mapping[str, str], lost: list[str]) -> None:
+        self._cache, self._source, self._versions, self._lost = cache, source, versions, lost
         self._writer: ShardWriter | None = None
 
     def take(self, batch: EncodedBatch, facts: Mapping[str, Any]) -> None:
@@ -102,7 +103,10 @@ class _OpenShard:
         source = {"xxh3": self._source.open(shard).checksum()}
         writer, self._writer = self._writer, None
         try:
-            writer.seal(rows, source=source, error=facts.get("error", {}), cost=cost, versions=self._versions)
+            error = facts.get("error", {})
+            receipt = writer.seal(rows, source=source, error=error, cost=cost, versions=self._versions)
+            if receipt.folder != writer.folder:
+                self._lost.append(shard)
         except BaseException:
             writer.discard()
             raise

@@ -203,3 +203,21 @@ def test_a_teacher_in_training_mode_is_refused(make_job: MakeJob) -> None:
     with pytest.raises(StageError, match="training mode"):
         teacher({"pixel_values": torch.zeros(1, 3, 16, 16)})
     teacher.close()
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+def test_a_shard_that_another_builder_finished_first_is_not_counted(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, begun: int
+) -> None:
+    monkeypatch.setattr("teachercache.stages.teacher.runner.piece_samples", lambda job: 1)
+    job, others, calls = make_job(), [], iter(range(1000))
+
+    def stop() -> bool:
+        if next(calls) == begun:  # the other builder takes every shard before, or after, the first piece is heard
+            others.append(build_cache(job).shards)
+        return False
+
+    summary = build_cache(job, stop=stop)
+    assert others == [len(job.source.shards())]
+    assert (summary.shards, summary.rows) == (0, 0) and set(summary.lost) == set(job.source.shards())
+    assert open_cache(job.root).missing() == ()
