@@ -214,7 +214,7 @@ def test_more_of_a_folder_is_refused_with_the_reason(make_job: MakeJob, tmp_path
             Image.new("RGB", (20, 20), (40 * number, 0, 0)).save(folder / label / f"{label}{number}.png")
 
     def job(count: int) -> CacheJob:
-        spec = SourceSpec(kind="folder", path=str(folder), shard_size=4, label=None)  # of two classes, and the teacher has five
+        spec = SourceSpec(kind="folder", path=str(folder), shard_size=4, label=None)  # the teacher has other classes
         return replace(make_job(FEW, views(count)), source=open_source(spec))
 
     build_cache(job(1))
