@@ -99,7 +99,7 @@ def test_a_cache_grows_and_its_students_stay(run: Run, make_recipe: MakeRecipe, 
     shutil.move(aside, tmp_path / "data/train-2.tar")
     change(recipe, views={"count": 3})
     said = run("cache", "extend", recipe)
-    assert "train-0" in said and "train-2" in said and "12 rows in" in said and "18 rows in" in said
+    assert "2: train-0 to train-1" in said and "train-2" in said and "12 rows in" in said and "18 rows in" in said
     grown = open_cache(cache)
     grown.require_complete(["logits", "embedding", "attention.1", "hidden.1"])
     assert grown.rows == 54 and len(grown.members) == 4
