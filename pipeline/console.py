@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from os import environ
 from time import monotonic
 
 from rich.console import Console, ConsoleDimensions
@@ -19,7 +18,7 @@ class WideConsole(Console):
     @property
     def size(self) -> ConsoleDimensions:
         found = super().size
-        if self.is_terminal or environ.get("COLUMNS"):
+        if self.is_terminal or self._width is not None:  # rich takes COLUMNS once, when it is made
             return found
         return ConsoleDimensions(max(_WIDTH, found.width), found.height)
 

@@ -20,6 +20,8 @@ for _name, _value in {
     "MPLBACKEND": "Agg",
 }.items():
     os.environ.setdefault(_name, _value)
+# pytest-xdist tells its workers 80 columns; what the command line prints would then depend on how the tests are run.
+os.environ.pop("COLUMNS", None)
 
 # No deadline: two busy cores make any example slow now and then. In CI the examples are the same in every run; anywhere
 # else hypothesis looks for new ones. `--hypothesis-profile=thorough` is for a change to a fast path.

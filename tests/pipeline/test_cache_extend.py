@@ -31,7 +31,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """Run the command line in this process; everything it printed, on one line."""
 
     def call(*args: object, code: int = 0) -> str:
-        monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.setattr(sys, "argv", ["teachercache", *map(str, args)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
