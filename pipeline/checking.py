@@ -19,8 +19,8 @@ from ..stages.device import pick_device
 from ..stages.errors import StageError
 from ..stages.student.fleet import check_fleet, train_fleet
 from ..stages.student.spec import TrainSpec
-from ..stages.student.stream import Stream
-from ..stages.student.trial import Trial, needed_signals, needs_labels, needs_shuffled
+from ..stages.student.stream.stream import Stream
+from ..stages.student.trial.trial import Trial, needed_signals, needs_labels, needs_shuffled
 from ..stages.teacher.families.adapter import Adapter
 from ..stages.teacher.families.family import open_teacher, teacher_inputs
 from ..stages.teacher.independence import check_independence
@@ -172,6 +172,6 @@ def _short(train: TrainSpec) -> TrainSpec:
 
 
 def _parameters(folder: Path) -> int:
-    from ..stages.student.saved import load_student
+    from ..stages.student.files.saved import load_student
 
     return sum(p.numel() for p in load_student(folder).parameters())

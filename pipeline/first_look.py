@@ -7,8 +7,8 @@ import difflib
 
 from ..cache.opening import cache_exists
 from ..stages.errors import StageError
-from ..stages.student.builders import StudentShape, check_arguments
-from ..stages.student.trial import needed_signals
+from ..stages.student.models.builders import StudentShape, check_arguments
+from ..stages.student.trial.trial import needed_signals
 from .config import Config
 from .training import chosen_trials
 

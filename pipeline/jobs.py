@@ -8,7 +8,7 @@ from ..stages.asked_cache import AskedCache
 from ..stages.class_order import check_kept, check_sources
 from ..stages.errors import StageError
 from ..stages.remote_source import remote_tars
-from ..stages.student.join import Join
+from ..stages.student.stream.join import Join
 from .config import Config
 
 

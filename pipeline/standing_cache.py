@@ -3,7 +3,7 @@
 from ..cache import Cache, SmallerCacheError
 from ..cache.opening import cache_exists
 from ..cache.spec import SignalSpec
-from ..stages.student.join import Join
+from ..stages.student.stream.join import Join
 from ..stages.teacher.extension import member_jobs
 from ..stages.teacher.job import CacheJob
 from .config import Config

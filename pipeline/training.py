@@ -5,12 +5,12 @@ from collections.abc import Callable, Collection
 
 from ..cache import Cache
 from ..stages.device import pick_device
-from ..stages.student.builders import StudentShape
 from ..stages.student.fleet import FleetProgress, train_fleet
-from ..stages.student.join import Join
-from ..stages.student.stream import Stream
-from ..stages.student.training import TrialResult
-from ..stages.student.trial import Trial, needed_signals, needs_shuffled, plan_trials
+from ..stages.student.models.builders import StudentShape
+from ..stages.student.stream.join import Join
+from ..stages.student.stream.stream import Stream
+from ..stages.student.trial.training import TrialResult
+from ..stages.student.trial.trial import Trial, needed_signals, needs_shuffled, plan_trials
 from .config import Config
 from .console import Bar, console, counted, progress_bar
 from .errors import ConfigError

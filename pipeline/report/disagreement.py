@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...cache import Cache
-from ...stages.student.join import Join
+from ...stages.student.stream.join import Join
 from .errors import ReportError
 from .evaluation import Predictions, read_predictions
 from .results import ArmResult

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...cache import Cache
-from ...stages.student.history import read_history
-from ...stages.student.identity import claim_folder, trial_identity
-from ...stages.student.saved import is_saved
-from ...stages.student.trial import Trial, plan_trials
+from ...stages.student.files.history import read_history
+from ...stages.student.files.identity import claim_folder, trial_identity
+from ...stages.student.files.saved import is_saved
+from ...stages.student.trial.trial import Trial, plan_trials
 from ..config import Config
 from .errors import ReportError
 from .evaluation import Evaluation, read_evaluation, read_json

@@ -3,8 +3,8 @@
 import json
 
 from ...cache import Cache
-from ...stages.student.durable_files import write_whole
-from ...stages.student.join import Join
+from ...stages.student.files.durable_files import write_whole
+from ...stages.student.stream.join import Join
 from ..config import Config
 from .collect import Report, collect_report, report_json
 from .page import render_page

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...cache import Cache
 from ...stages.quality.quality import TeacherQuality
-from ...stages.student.join import Join
+from ...stages.student.stream.join import Join
 from ..report.thumbnail import png_uri
 
 

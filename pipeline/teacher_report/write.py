@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from ...cache import Cache
 from ...stages.quality.quality import TeacherQuality
-from ...stages.student.durable_files import write_whole
-from ...stages.student.join import Join
+from ...stages.student.files.durable_files import write_whole
+from ...stages.student.stream.join import Join
 from ..report import quantities
 from .figures import quality_panels
 from .suspects import suspect_pictures, suspects_csv

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Interrupted, StageError
-from ..student.input import SharedInputs
+from ..student.stream.input import SharedInputs
 from .candidate import Candidate, load_model
 from .held_out import HeldOut
 from .predictions import Predictions, join_predictions, student_predictions

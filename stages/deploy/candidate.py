@@ -11,7 +11,7 @@ from torch import nn
 
 from ...cache.format.document import digest
 from ..errors import StageError
-from ..student.saved import SavedStudent, load_student, read_student
+from ..student.files.saved import SavedStudent, load_student, read_student
 
 _FILES = ("student.json", "student.safetensors")
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from ..errors import Interrupted, StageFailed
-from ..student.durable_files import read_json
-from ..student.saved import is_saved
+from ..student.files.durable_files import read_json
+from ..student.files.saved import is_saved
 from .answers import Progress, predict
 from .candidate import Candidate, read_candidate
 from .held_out import HeldOut

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...cache import Cache, HeadLogits, SampledTargets, SparseLogits
 from ..errors import StageError
-from ..student.join import Join
+from ..student.stream.join import Join
 from .predictions import TeacherLogits
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..student.durable_files import write_errors, write_json, write_whole
+from ..student.files.durable_files import write_errors, write_json, write_whole
 from .held_out import HeldOut
 from .predictions import Predictions
 from .spec import EvaluateSpec

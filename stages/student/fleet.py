@@ -11,19 +11,19 @@ from torch import nn
 
 from ...cache import SignalSchema
 from ..errors import Interrupted, StageFailed
-from .batch import Batch
-from .builders import StudentShape, build_student, output_shapes
-from .durable_files import read_json
-from .history import Record
-from .identity import claim_folder, trial_identity
-from .input import SharedInputs
-from .learner import Learner
-from .lock import folder_lock
-from .objective import Objective, build_objective
-from .saved import is_saved
+from .files.durable_files import read_json
+from .files.history import Record
+from .files.identity import claim_folder, trial_identity
+from .files.lock import folder_lock
+from .files.saved import is_saved
+from .models.builders import StudentShape, build_student, output_shapes
+from .objective.objective import Objective, build_objective
 from .spec import TrainSpec
-from .training import Training, TrialResult, failure_reason, note_failure
-from .trial import Trial, needs_labels
+from .stream.batch import Batch
+from .stream.input import SharedInputs
+from .trial.learner import Learner
+from .trial.training import Training, TrialResult, failure_reason, note_failure
+from .trial.trial import Trial, needs_labels
 
 
 class BatchStream(Protocol):

@@ -24,9 +24,9 @@ from w1 import BATCH, WIDTHS, random_rows, row_index
 from teachercache.cache import Cache, Manifest, SignalSchema, create_cache, open_cache
 from teachercache.stages.cache_identity import PIXELS
 from teachercache.stages.dataset import CacheDataset
-from teachercache.stages.student.join import Join
 from teachercache.stages.student.spec import TrainSpec
-from teachercache.stages.student.stream import Stream
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.student.stream.stream import Stream
 
 BAR, SPEED = 0.95, 25_000
 SIDE = 28

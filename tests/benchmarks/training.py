@@ -20,13 +20,13 @@ from teachers import recipe, shipped
 
 from teachercache.cache import Cache, SignalSchema, open_cache
 from teachercache.data import ViewPolicy, open_source
-from teachercache.stages.student.batch import Batch
-from teachercache.stages.student.builders import StudentShape
 from teachercache.stages.student.fleet import BatchStream, FleetProgress, train_fleet
-from teachercache.stages.student.join import Join
+from teachercache.stages.student.models.builders import StudentShape
 from teachercache.stages.student.spec import TrainSpec
-from teachercache.stages.student.stream import Stream
-from teachercache.stages.student.trial import Trial, needed_signals, needs_shuffled, plan_trials
+from teachercache.stages.student.stream.batch import Batch
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.student.stream.stream import Stream
+from teachercache.stages.student.trial.trial import Trial, needed_signals, needs_shuffled, plan_trials
 from teachercache.stages.teacher.runner import build_cache
 
 BAR = 0.9

@@ -8,12 +8,12 @@ import torch
 from teachercache.cache import open_cache
 from teachercache.cache.spec import SignalSpec
 from teachercache.data import SourceSpec, ViewPolicy, ViewsSpec, open_source
-from teachercache.stages.student.builders import StudentShape
 from teachercache.stages.student.fleet import train_fleet
-from teachercache.stages.student.join import Join
+from teachercache.stages.student.models.builders import StudentShape
 from teachercache.stages.student.spec import StudentSpec, TrainSpec
-from teachercache.stages.student.stream import Stream
-from teachercache.stages.student.trial import plan_trials
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.student.stream.stream import Stream
+from teachercache.stages.student.trial.trial import plan_trials
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 from teachercache.stages.teacher.spec import TeacherSpec

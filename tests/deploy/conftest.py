@@ -17,11 +17,11 @@ from teachercache.cache.spec import SignalSpec
 from teachercache.data import SourceSpec, ViewPolicy, ViewsSpec, open_source
 from teachercache.stages.deploy.held_out import HeldOut
 from teachercache.stages.deploy.spec import EvaluateSpec
-from teachercache.stages.student.builders import StudentShape, build_student
-from teachercache.stages.student.join import Join
-from teachercache.stages.student.saved import save_student
+from teachercache.stages.student.files.saved import save_student
+from teachercache.stages.student.models.builders import StudentShape, build_student
 from teachercache.stages.student.spec import StudentSpec
-from teachercache.stages.student.trial import Trial
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.student.trial.trial import Trial
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 from teachercache.stages.teacher.spec import TeacherSpec

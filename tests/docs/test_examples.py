@@ -88,9 +88,9 @@ def _schema(name: str, codec: str, parameters: dict[str, Any]) -> SignalSchema:
 
 
 def _save_student(config: Config) -> None:
-    from teachercache.stages.student.builders import StudentShape, build_student
-    from teachercache.stages.student.saved import save_student
-    from teachercache.stages.student.trial import plan_trials
+    from teachercache.stages.student.files.saved import save_student
+    from teachercache.stages.student.models.builders import StudentShape, build_student
+    from teachercache.stages.student.trial.trial import plan_trials
 
     trial = plan_trials([student for student in config.students if student.name == "cnn"], config.train)[0]
     folder, shape = trial.folder(config.run / "students"), StudentShape(10, 1, 28)
@@ -126,9 +126,9 @@ def test_the_examples_of_reading_say_the_shapes_that_come(clone: Path, monkeypat
 
 def test_the_example_student_trains_as_its_yaml_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Built by name from the YAML beside it; its objective meets the signals it names."""
-    from teachercache.stages.student.builders import StudentShape, build_student, output_shapes
-    from teachercache.stages.student.objective import build_objective
-    from teachercache.stages.student.trial import Trial
+    from teachercache.stages.student.models.builders import StudentShape, build_student, output_shapes
+    from teachercache.stages.student.objective.objective import build_objective
+    from teachercache.stages.student.trial.trial import Trial
 
     (code,) = [text for _, text in fences("python") if text.startswith("# my_students.py")]
     (settings,) = [yaml.safe_load(text) for _, text in fences("yaml") if "my_students:" in text]

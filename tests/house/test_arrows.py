@@ -121,8 +121,8 @@ def test_tests_use_whole_names() -> None:
         ("data/source.py", "from ..cache import open_cache"),
         ("data/webdataset.py", "from ..cache.remote.mirror import Mirror"),
         ("data/source.py", "from ..stages.errors import StageError"),
-        ("stages/student/trial.py", "from ..teacher.spec import TeacherSpec"),
-        ("stages/student/trial.py", "from .. import teacher"),
+        ("stages/student/trial/trial.py", "from ...teacher.spec import TeacherSpec"),
+        ("stages/student/trial/trial.py", "from ... import teacher"),
         ("stages/student/__init__.py", "from ..teacher import spec"),
         ("stages/capture/names.py", "from ..student import spec"),
         ("stages/deploy/evaluate.py", "from ...pipeline.config import Config"),
@@ -143,7 +143,10 @@ def test_a_forbidden_import_is_found(tmp_path: Path, path: str, source: str) -> 
     ("path", "source"),
     [
         ("cache/__init__.py", "from .spec import CacheSpec\nimport numpy, zarr, pyarrow, array_api_compat"),
-        ("stages/student/trial.py", "from ...cache import open_cache\nfrom ..errors import StageError\nimport torch"),
+        (
+            "stages/student/trial/trial.py",
+            "from ....cache import open_cache\nfrom ...errors import StageError\nimport torch",
+        ),
         ("stages/teacher/runner.py", "from ..capture import points\nfrom ...data.views import policy"),
         (
             "pipeline/cli.py",

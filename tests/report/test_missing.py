@@ -9,8 +9,8 @@ import pytest
 from teachercache.pipeline.report import Report, ReportError, problem_lines, write_report
 from teachercache.pipeline.report.collect import collect_report
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.identity import trial_identity
-from teachercache.stages.student.trial import plan_trials
+from teachercache.stages.student.files.identity import trial_identity
+from teachercache.stages.student.trial.trial import plan_trials
 
 
 def collect(run: Any) -> Report:

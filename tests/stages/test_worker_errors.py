@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 from teachercache.cache import CacheError, open_cache
 from teachercache.data import DataError
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.join import Join
 from teachercache.stages.student.spec import TrainSpec
-from teachercache.stages.student.stream import Stream
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.student.stream.stream import Stream
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 from teachercache.stages.worker_errors import HandsOver, raised

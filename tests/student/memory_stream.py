@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from teachercache.cache import SignalSchema, SparseLogits
-from teachercache.stages.student.batch import Batch
-from teachercache.stages.student.builders import StudentShape
 from teachercache.stages.student.fleet import train_fleet
+from teachercache.stages.student.models.builders import StudentShape
 from teachercache.stages.student.spec import StudentSpec, TrainSpec
-from teachercache.stages.student.trial import plan_trials
+from teachercache.stages.student.stream.batch import Batch
+from teachercache.stages.student.trial.trial import plan_trials
 
 CLASSES, SIDE, WIDTH, ROWS = 5, 12, 6, 96
 SHAPE = StudentShape(CLASSES, 1, SIDE)

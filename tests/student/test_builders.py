@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.builders import StudentShape, build_student, check_arguments, output_shapes
+from teachercache.stages.student.models.builders import StudentShape, build_student, check_arguments, output_shapes
 from teachercache.stages.student.spec import StudentSpec
 
 SHAPE = StudentShape(classes=5, channels=1, size=16)

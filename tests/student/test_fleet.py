@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from teachercache.stages.errors import Interrupted, StageError, StageFailed
-from teachercache.stages.student.checkpoint import load_checkpoint
+from teachercache.stages.student.files.checkpoint import load_checkpoint
+from teachercache.stages.student.files.history import read_history
 from teachercache.stages.student.fleet import FleetProgress, check_fleet, train_fleet
-from teachercache.stages.student.history import read_history
 from teachercache.stages.student.spec import StudentSpec, TrainSpec
-from teachercache.stages.student.trial import Trial, plan_trials
+from teachercache.stages.student.trial.trial import Trial, plan_trials
 
 SCRIPT = Path(__file__).with_name("memory_stream.py")
 CPU = torch.device("cpu")
@@ -362,7 +362,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(
 ) -> None:
     from errno import ENOSPC
 
-    from teachercache.stages.student import checkpoint
+    from teachercache.stages.student.files import checkpoint
 
     train = memory.make_train()
     (expected,) = fleet([memory.make_student()], train, "undisturbed")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.input import SharedInputs, prepare_views
 from teachercache.stages.student.spec import InputSpec
+from teachercache.stages.student.stream.input import SharedInputs, prepare_views
 
 VIEWS = torch.randint(0, 256, (3, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from teachercache.cache import SignalSchema
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.arms import Lesson
-from teachercache.stages.student.identity import claim_folder
+from teachercache.stages.student.files.identity import claim_folder
 from teachercache.stages.student.losses import LOSSES
 from teachercache.stages.student.losses.response.decoupled import dkd
 from teachercache.stages.student.mismatch.width import OrthogonalProjector
-from teachercache.stages.student.objective import Objective, build_objective
+from teachercache.stages.student.objective.objective import Objective, build_objective
 from teachercache.stages.student.spec import StudentSpec, TermSpec
-from teachercache.stages.student.trial import Trial, needs_labels
+from teachercache.stages.student.trial.arms import Lesson
+from teachercache.stages.student.trial.trial import Trial, needs_labels
 
 OUTPUTS = {
     "logits": (5,),

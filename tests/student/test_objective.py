@@ -10,11 +10,11 @@ from torch import Tensor
 from teachercache.cache import SignalSchema
 from teachercache.cache.codecs import Packing
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.arms import Lesson, lesson
 from teachercache.stages.student.losses import cosine, cross_entropy, kl, mse
-from teachercache.stages.student.objective import Objective, build_objective
+from teachercache.stages.student.objective.objective import Objective, build_objective
 from teachercache.stages.student.spec import StudentSpec
-from teachercache.stages.student.trial import Trial, needed_signals, needs_labels, needs_shuffled, plan_trials
+from teachercache.stages.student.trial.arms import Lesson, lesson
+from teachercache.stages.student.trial.trial import Trial, needed_signals, needs_labels, needs_shuffled, plan_trials
 
 OUTPUTS = {"logits": (5,), "embedding": (8,), "hidden.1": (10, 8), "attention.0": (4, 10, 10), "map": (6, 3, 3)}
 

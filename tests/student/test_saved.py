@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.builders import build_student
+from teachercache.stages.student.files.saved import load_student, read_student, save_student
 from teachercache.stages.student.fleet import train_fleet
-from teachercache.stages.student.input import prepare_views
-from teachercache.stages.student.saved import load_student, read_student, save_student
+from teachercache.stages.student.models.builders import build_student
 from teachercache.stages.student.spec import StudentSpec
-from teachercache.stages.student.trial import Trial, plan_trials
+from teachercache.stages.student.stream.input import prepare_views
+from teachercache.stages.student.trial.trial import Trial, plan_trials
 
 VIT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "patch_size": 4}
 RESNET = {"embedding_size": 4, "hidden_sizes": [4, 8], "depths": [1, 1], "layer_type": "basic"}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...errors import StageError
-from ..randomness import seeded
+from ..trial.randomness import seeded
 
 MapShape = tuple[int, int, int]  # C, h, w of one row
 

@@ -8,8 +8,8 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import orthogonal
 
 from ...errors import StageError
-from ..projector import LinearProjector, feature_axis, projectable
-from ..randomness import seeded
+from ..objective.projector import LinearProjector, feature_axis, projectable
+from ..trial.randomness import seeded
 
 Shape = tuple[int, ...]
 WidthMeeting = Literal["linear", "orthogonal"]

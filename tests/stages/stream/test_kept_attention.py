@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from teachercache.cache import open_cache
-from teachercache.stages.student.arms import lesson
-from teachercache.stages.student.join import Join
-from teachercache.stages.student.objective import build_objective
+from teachercache.stages.student.objective.objective import build_objective
 from teachercache.stages.student.spec import StudentSpec, TrainSpec
-from teachercache.stages.student.stream import Stream
-from teachercache.stages.student.trial import Trial
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.student.stream.stream import Stream
+from teachercache.stages.student.trial.arms import lesson
+from teachercache.stages.student.trial.trial import Trial
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 

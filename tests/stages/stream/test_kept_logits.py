@@ -12,14 +12,14 @@ from teachercache.stages.deploy.held_out import HeldOut
 from teachercache.stages.deploy.metrics import figures
 from teachercache.stages.deploy.predictions import join_predictions, student_predictions, teacher_predictions
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.builders import StudentShape
+from teachercache.stages.student.files.saved import load_student
 from teachercache.stages.student.fleet import train_fleet
-from teachercache.stages.student.join import Join
-from teachercache.stages.student.meeting import check_term
-from teachercache.stages.student.saved import load_student
+from teachercache.stages.student.models.builders import StudentShape
+from teachercache.stages.student.objective.meeting import check_term
 from teachercache.stages.student.spec import StudentSpec, TermSpec, TrainSpec
-from teachercache.stages.student.stream import Stream
-from teachercache.stages.student.trial import Trial
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.student.stream.stream import Stream
+from teachercache.stages.student.trial.trial import Trial
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 

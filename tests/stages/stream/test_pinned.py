@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from teachercache.cache import SignalSchema, open_cache
-from teachercache.stages.student import pinned
+from teachercache.stages.student.stream import pinned
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 

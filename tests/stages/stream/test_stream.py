@@ -13,10 +13,10 @@ import torch
 from teachercache.cache import Cache, CacheError, open_cache
 from teachercache.cache.reading.order import ShuffledOrder
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.join import Join
-from teachercache.stages.student.plan import StepPlan
 from teachercache.stages.student.spec import TrainSpec
-from teachercache.stages.student.stream import Stream
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.student.stream.plan import StepPlan
+from teachercache.stages.student.stream.stream import Stream
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 

@@ -17,9 +17,9 @@ from teachercache.cache.grid.extension import extension_folder
 from teachercache.data import DataError, SourceSpec, ViewPolicy, ViewsSpec, open_source
 from teachercache.stages.asked_cache import AskedCache
 from teachercache.stages.errors import Interrupted, StageError
-from teachercache.stages.student.join import Join
 from teachercache.stages.student.spec import TrainSpec
-from teachercache.stages.student.stream import Stream
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.student.stream.stream import Stream
 from teachercache.stages.teacher.extension import member_jobs, plan_extensions
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache

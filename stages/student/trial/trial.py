@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..losses import LOSSES
+from ..spec import Arm, StudentSpec, TermSpec, TrainSpec
 from .arms import arm_terms
-from .losses import LOSSES
-from .spec import Arm, StudentSpec, TermSpec, TrainSpec
 
 
 @dataclass(frozen=True, slots=True)

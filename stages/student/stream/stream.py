@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ...cache import Cache, HeadLogits, SignalSchema
-from ..cache_identity import PIXELS
-from ..errors import StageError
-from ..worker_errors import HandsOver, raised
+from ....cache import Cache, HeadLogits, SignalSchema
+from ...cache_identity import PIXELS
+from ...errors import StageError
+from ...worker_errors import HandsOver, raised
+from ..spec import TrainSpec
 from .batch import Batch, Target
 from .join import Join
 from .pinned import as_tensors, pinned_parts
 from .plan import StepPlan
-from .spec import TrainSpec
 
 _AHEAD = 2  # batches that wait for the device
 

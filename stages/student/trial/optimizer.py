@@ -6,7 +6,7 @@ from math import cos, pi
 import torch
 from torch import nn
 
-from .spec import OptimizerSpec
+from ..spec import OptimizerSpec
 
 
 def build_optimizer(spec: OptimizerSpec, modules: Iterable[nn.Module], device: torch.device) -> torch.optim.AdamW:

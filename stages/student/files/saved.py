@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from ..errors import StageError
-from .builders import StudentShape, build_student
+from ...errors import StageError
+from ..models.builders import StudentShape, build_student
+from ..models.transformers_student import TransformersStudent
+from ..spec import Arm, StudentSpec
+from ..trial.trial import Trial
 from .checkpoint import tensor_bytes
 from .durable_files import read_json, write_errors, write_json, write_whole
-from .spec import Arm, StudentSpec
-from .transformers_student import TransformersStudent
-from .trial import Trial
 
 _WEIGHTS, _DOCUMENT = "student.safetensors", "student.json"
 

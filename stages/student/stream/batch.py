@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ...cache import HeadLogits, SampledTargets, SparseLogits
+from ....cache import HeadLogits, SampledTargets, SparseLogits
 
 Target = Tensor | SparseLogits | SampledTargets | HeadLogits  # a signal as a loss sees it
 

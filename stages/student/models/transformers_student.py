@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..capture import listen, parse_point
-from ..capture.points import nearest
-from ..errors import StageError
+from ...capture import listen, parse_point
+from ...capture.points import nearest
+from ...errors import StageError
 
 
 class TransformersStudent(nn.Module):

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import StageError
-from ..versions import library_versions
+from ...errors import StageError
+from ...versions import library_versions
+from ..spec import TrainSpec
+from ..trial.trial import Trial, needed_signals
 from .durable_files import read_json, write_errors, write_json
-from .spec import TrainSpec
-from .trial import Trial, needed_signals
 
 _DOCUMENT = "trial.json"
 _STREAM = ("steps", "batch_size", "labelled", "window", "shuffle_seed")  # the settings of a batch and of its number

@@ -8,16 +8,16 @@ from typing import Literal
 
 import torch
 
-from .batch import Batch
-from .builders import StudentShape
-from .checkpoint import load_checkpoint, save_checkpoint
-from .durable_files import write_json
-from .events import Events
-from .history import History, Record
-from .input import SharedInputs
+from ..files.checkpoint import load_checkpoint, save_checkpoint
+from ..files.durable_files import write_json
+from ..files.events import Events
+from ..files.history import History, Record
+from ..files.saved import save_student
+from ..models.builders import StudentShape
+from ..spec import TrainSpec
+from ..stream.batch import Batch
+from ..stream.input import SharedInputs
 from .learner import Learner
-from .saved import save_student
-from .spec import TrainSpec
 from .trial import Trial
 
 _MEMORY = ("out of memory", "can't allocate memory")  # how torch says it where it has no class of its own for it

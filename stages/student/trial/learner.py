@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..files.checkpoint import Checkpoint
+from ..files.history import Record
+from ..objective.objective import Objective
+from ..stream.batch import Batch
+from ..stream.input import SharedInputs
 from .arms import lesson
-from .batch import Batch
-from .checkpoint import Checkpoint
-from .history import Record
-from .input import SharedInputs
-from .objective import Objective
 from .optimizer import build_optimizer, learning_rate
 from .randomness import derive_seed, seed_step
 from .trial import Trial

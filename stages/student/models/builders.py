@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..capture import evaluating
-from ..errors import StageError
-from ..importable import bind_arguments, call_builder, import_callable
+from ...capture import evaluating
+from ...errors import StageError
+from ...importable import bind_arguments, call_builder, import_callable
+from ..spec import StudentSpec
+from ..trial.randomness import derive_seed, seeded
 from .cnn import build_cnn
-from .randomness import derive_seed, seeded
-from .spec import StudentSpec
 from .transformers_student import build_transformers_student
 
 _PREFIX = "transformers:"

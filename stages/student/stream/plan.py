@@ -10,11 +10,11 @@ from functools import cached_property
 
 import numpy as np
 
-from ...cache import Cache
-from ...cache.reading.epochs import Extents, windows_begun
-from ...cache.reading.order import ShuffledOrder, random_generator
-from ..errors import StageError
-from .spec import LabelledSpec, TrainSpec
+from ....cache import Cache
+from ....cache.reading.epochs import Extents, windows_begun
+from ....cache.reading.order import ShuffledOrder, random_generator
+from ...errors import StageError
+from ..spec import LabelledSpec, TrainSpec
 
 _LABELLED, _PARTNERS, _SUBSET = 1, 2, 3  # streams of random numbers that must not meet
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from ...cache import SignalSchema
+from ....cache import SignalSchema
 
 
 def pinned_parts(schema: SignalSchema, rows: int) -> dict[str, torch.Tensor]:

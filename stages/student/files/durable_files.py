@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ...cache.storage.durable import sync_path, write_problem
-from ..errors import StageError, StageFailed
+from ....cache.storage.durable import sync_path, write_problem
+from ...errors import StageError, StageFailed
 
 
 @contextmanager

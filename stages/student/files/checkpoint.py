@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ...cache.storage.durable import sync_path
+from ....cache.storage.durable import sync_path
 from .durable_files import write_errors, write_synced
 
 _TENSORS, _NUMBERS = "state.safetensors", "state.json"

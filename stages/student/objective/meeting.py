@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from ...cache import SignalSchema
-from ..capture.points import nearest
-from ..capture.reduction import REDUCTIONS
-from ..errors import StageError
-from .losses import LOSSES
+from ....cache import SignalSchema
+from ...capture.points import nearest
+from ...capture.reduction import REDUCTIONS
+from ...errors import StageError
+from ..losses import LOSSES
+from ..spec import TermSpec
 from .projector import projectable
-from .spec import TermSpec
 
 Shape = tuple[int, ...]
 _OPTIONS = ("temperature", "label_smoothing", "alpha", "beta", "gamma", "scale", "heads")

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ...cache import Cache
-from ...data import Shard, Source, ViewPolicy, decode
-from ..cache_identity import PIXELS
-from ..errors import StageError
+from ....cache import Cache
+from ....data import Shard, Source, ViewPolicy, decode
+from ...cache_identity import PIXELS
+from ...errors import StageError
 
 
 class Join:

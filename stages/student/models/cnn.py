@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ..capture.points import nearest
-from ..errors import StageError
+from ...capture.points import nearest
+from ...errors import StageError
 
 _OUTPUTS = ("logits", "embedding")
 

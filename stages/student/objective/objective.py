@@ -7,17 +7,17 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from ...cache import SignalSchema
-from ..capture.points import nearest
-from ..capture.reduction import REDUCTIONS
-from ..errors import StageError
-from .arms import Lesson
-from .losses import LOSSES
+from ....cache import SignalSchema
+from ...capture.points import nearest
+from ...capture.reduction import REDUCTIONS
+from ...errors import StageError
+from ..losses import LOSSES
+from ..mismatch.width import build_projector
+from ..spec import TermSpec
+from ..trial.arms import Lesson
+from ..trial.randomness import derive_seed
+from ..trial.trial import Trial
 from .meeting import Shape, check_term, loss_options
-from .mismatch.width import build_projector
-from .randomness import derive_seed
-from .spec import TermSpec
-from .trial import Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..errors import StageError
-from .batch import Batch, Target
-from .spec import Arm, StudentSpec, TermSpec
+from ...errors import StageError
+from ..spec import Arm, StudentSpec, TermSpec
+from ..stream.batch import Batch, Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..errors import StageError
-from .spec import InputSpec
+from ...errors import StageError
+from ..spec import InputSpec
 
 
 def prepare_views(views: Tensor, spec: InputSpec) -> Tensor:

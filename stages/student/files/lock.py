@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import StageError
+from ...errors import StageError
 from .durable_files import write_errors
 
 

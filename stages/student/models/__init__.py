@@ -1,0 +1,1 @@
+"""Students: how each kind is built."""

@@ -1,0 +1,1 @@
+"""The weighted terms of a trial, and how outputs and signals meet."""

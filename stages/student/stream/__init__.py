@@ -1,0 +1,1 @@
+"""The batches that all trials share."""

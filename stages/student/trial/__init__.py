@@ -1,0 +1,1 @@
+"""One trial in memory: arms, steps, and its end."""
