@@ -5,6 +5,8 @@ that only one folder of tests needs.
 """
 
 import os
+import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -40,3 +42,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """run(*words, code=0): the command line as the console script calls it, without the seconds that a new process
+    takes; everything that it printed, on one line. It must leave with `code`, and never with a traceback."""
+
+    def call(*words: object, code: int = 0) -> str:
+        from teachercache.pipeline.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["teachercache", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+            sys.exit(0)
+        said = capsys.readouterr()
+        assert (left.value.code or 0) == code, said.out + said.err
+        assert "Traceback" not in said.err
+        return " ".join((said.out + said.err).split())
+
+    return call

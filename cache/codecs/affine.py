@@ -8,6 +8,7 @@ from array_api_compat import array_namespace
 
 from ..errors import CacheError
 from .codec import Array, Part
+from .logits.softmax import log_softmax
 
 _TINY = 1e-37  # a vector of equal values keeps a scale that can be divided by
 _MOST = {"f32": 1e38, "f16": 65000.0}  # differences of clamped values stay finite
@@ -57,7 +58,7 @@ class U8Affine:
         """`kl` is the mean divergence of the softmax over the last axis, which means something for logits."""
         xp = array_namespace(decoded)
         values = xp.astype(values, xp.float32)
-        log_p, log_q = _log_softmax(xp, values), _log_softmax(xp, decoded)
+        log_p, log_q = log_softmax(values), log_softmax(decoded)
         divergence = xp.sum(xp.exp(log_p) * (log_p - log_q), axis=-1)
         return {"max_abs": float(xp.max(xp.abs(values - decoded))), "kl": max(0.0, float(xp.mean(divergence)))}
 
@@ -76,8 +77,3 @@ def build_u8affine(scale: str = "f32") -> U8Affine:
     if scale not in ("f32", "f16"):
         raise CacheError(f"codec u8affine keeps its scale as f32 or f16, not {scale!r}")
     return U8Affine("f32" if scale == "f32" else "f16")
-
-
-def _log_softmax(xp: Any, logits: Array) -> Array:
-    shifted = logits - xp.max(logits, axis=-1, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))

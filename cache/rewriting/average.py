@@ -11,6 +11,7 @@ import numpy as np
 
 from ..cache import Cache
 from ..codecs import Codec, build_codec
+from ..codecs.logits.softmax import log_softmax
 from ..errors import CacheError
 from ..format.schema import SignalSchema
 from .agreement import check_same_keys, described, index_of, rows_of, view_signals
@@ -27,7 +28,7 @@ def mean_logits(logits: Sequence[np.ndarray], weights: Sequence[float]) -> np.nd
     Its softmax is the mean of the softmaxes. Computed by log-sum-exp in float64, so tiny probabilities keep digits.
     """
     total = float(sum(weights))
-    terms = [_log_softmax(z.astype(np.float64)) + np.log(w / total) for z, w in zip(logits, weights, strict=True)]
+    terms = [log_softmax(z.astype(np.float64)) + np.log(w / total) for z, w in zip(logits, weights, strict=True)]
     found: np.ndarray = np.logaddexp.reduce(terms, axis=0).astype(np.float32)
     return found
 
@@ -122,9 +123,3 @@ def _fingerprint(
         "signals": {signal: about, **{name: described(parent, name) for name, parent in shared.items()}},
         "derived": average,
     }
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    found: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return found

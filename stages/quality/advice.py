@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .answers import Answers, log_softmax
+from ...cache.codecs.logits.softmax import log_softmax
+from .answers import Answers
 from .calibration import Calibration
 from .spectrum import Spectrum
 

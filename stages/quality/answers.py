@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...cache import Cache
+from ...cache.codecs.logits.softmax import log_softmax
 from ..errors import StageError
 
 _ROWS = 4096
@@ -120,10 +121,3 @@ def _choose(labels: np.ndarray, classes: int) -> np.ndarray:
     pool = known if len(known) else np.arange(len(labels))
     count = min(len(pool), max(1, _SAMPLE_NUMBERS // classes))
     return pool[np.linspace(0, len(pool) - 1, count).astype(np.int64)]
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """log(softmax(logits)) over the last axis, without overflow."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    found: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return found

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .answers import log_softmax
+from ...cache.codecs.logits.softmax import log_softmax
 from .reliability import reliability_bins
 
 _GOLDEN = (5**0.5 - 1) / 2

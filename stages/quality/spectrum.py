@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...cache import Cache
+from ...cache.codecs.spectrum import fit_pca
+from ...cache.rewriting.dense import all_vectors
 
-_ROWS = 4096
 _WIDEST = 4096
 
 
@@ -35,15 +36,7 @@ def _is_embedding(point: str) -> bool:
 
 
 def _spectrum(cache: Cache, signal: str) -> Spectrum:
-    width = cache.manifest.signals[signal].shape[0]
-    total, outer = np.zeros(width), np.zeros((width, width))
-    for start in range(0, cache.rows, _ROWS):
-        rows = np.arange(start, min(start + _ROWS, cache.rows))
-        values = np.asarray(cache.read(rows, (signal,)).signals[signal], np.float64)
-        total += values.sum(axis=0)
-        outer += values.T @ values
-    mean = total / cache.rows
-    eigenvalues = np.clip(np.linalg.eigvalsh(outer / cache.rows - np.outer(mean, mean))[::-1], 0.0, None)
-    whole = max(float(eigenvalues.sum()), 1e-300)
-    effective = whole**2 / max(float(np.square(eigenvalues).sum()), 1e-300)
-    return Spectrum(signal, eigenvalues / whole, effective)
+    found = fit_pca(all_vectors(cache, signal)).variances
+    whole = max(float(found.sum()), 1e-300)
+    effective = whole**2 / max(float(np.square(found).sum()), 1e-300)
+    return Spectrum(signal, found / whole, effective)

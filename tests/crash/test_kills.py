@@ -41,17 +41,18 @@ def make_teacher(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "killed", ["killed_build.py", "killed_extend.py", "killed_train.py", "killed_recode.py", "killed_merge.py"]
 )
-def test_fifty_kills_leave_every_round_equal_to_an_undisturbed_one(killed: str, tmp_path: Path) -> None:
+def test_kills_leave_every_round_equal_to_an_undisturbed_one(killed: str, kills: int, tmp_path: Path) -> None:
     make_images(tmp_path / "images")
     make_teacher(tmp_path / "teacher")
     args = [str(tmp_path / "rounds"), str(tmp_path / "images"), str(tmp_path / "teacher")]
-    command = [sys.executable, str(HERE / "killing.py"), str(HERE / killed), "50", "0", *args]
+    command = [sys.executable, str(HERE / "killing.py"), str(HERE / killed), str(kills), "0", *args]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "killed 50" in done.stdout
+    assert f"killed {kills}" in done.stdout
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -1,19 +1,16 @@
 """`cache extend` from the command line: one cache, asked for more and more, and students that do not notice."""
 
 import shutil
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 import yaml
 
 from teachercache.cache import open_cache
-from teachercache.pipeline.cli import main
 
 MakeRecipe = Callable[..., Path]
 Run = Callable[..., str]
@@ -24,23 +21,6 @@ HINT = {
     "signal": "hidden.1",
     "projector": "linear",
 }
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process; everything it printed, on one line."""
-
-    def call(*args: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["teachercache", *map(str, args)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-            sys.exit(0)
-        said = capsys.readouterr()
-        assert (left.value.code or 0) == code, said.out + said.err
-        return " ".join((said.out + said.err).split())
-
-    return call
 
 
 def change(recipe: Path, **sections: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ from typing import Protocol
 import pytest
 
 from teachercache.cache import open_cache
-from teachercache.pipeline.cli import main
 
 MakeRecipe = Callable[..., Path]
 
@@ -21,24 +20,6 @@ class Run(Protocol):
     """Run the command line in this process; everything it printed, on one line."""
 
     def __call__(self, *args: object, code: int = 0) -> str: ...
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command line as the console script calls it, without the seconds that a new process takes."""
-
-    def call(*args: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["teachercache", *map(str, args)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-            sys.exit(0)
-        said = capsys.readouterr()
-        assert (left.value.code or 0) == code, said.out + said.err
-        assert "Traceback" not in said.err
-        return " ".join((said.out + said.err).split())
-
-    return call
 
 
 def stamps(folder: Path) -> dict[Path, int]:

@@ -13,26 +13,8 @@ import pytest
 import yaml
 
 from teachercache.cache import open_cache
-from teachercache.pipeline.cli import main
 
 CAPTION = {"caption": {"kind": "json", "ext": ["json"]}}
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The command line in this process; what it printed, on one line."""
-
-    def call(*args: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["teachercache", *map(str, args)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-            sys.exit(0)
-        said = capsys.readouterr()
-        assert (left.value.code or 0) == code, said.out + said.err
-        return " ".join((said.out + said.err).split())
-
-    return call
 
 
 @pytest.fixture
@@ -66,30 +48,30 @@ SIGNALS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", list(SIGNALS))
 def test_check_build_verify_and_inspect_know_the_family(
-    write: Callable[..., Path], command: Callable[..., str], tmp_path: Path, name: str
+    write: Callable[..., Path], run: Callable[..., str], tmp_path: Path, name: str
 ) -> None:
     recipe = write(name, SIGNALS[name])
-    assert "ready" in command("check", recipe) and not (tmp_path / name / "cache").exists()
-    assert "2 shards, 10 rows" in command("cache", "build", recipe)
-    assert "complete, 2 shards" in command("cache", "build", recipe)
-    command("cache", "verify", recipe)
-    said = json.loads(command("cache", "inspect", tmp_path / name / "cache", "--json"))
+    assert "ready" in run("check", recipe) and not (tmp_path / name / "cache").exists()
+    assert "2 shards, 10 rows" in run("cache", "build", recipe)
+    assert "complete, 2 shards" in run("cache", "build", recipe)
+    run("cache", "verify", recipe)
+    said = json.loads(run("cache", "inspect", tmp_path / name / "cache", "--json"))
     assert said["rows"] == 10 and set(said["signals"]) == set(SIGNALS[name])
-    assert "equal byte for byte" in command("cache", "verify", recipe, "--teacher", "6")
+    assert "equal byte for byte" in run("cache", "verify", recipe, "--teacher", "6")
 
 
 def test_a_file_without_students_is_refused_where_students_are_needed(
-    write: Callable[..., Path], command: Callable[..., str]
+    write: Callable[..., Path], run: Callable[..., str]
 ) -> None:
     recipe = write("bert", SIGNALS["bert"])
-    assert "students: this is required and missing" in command("train", recipe, code=2)
+    assert "students: this is required and missing" in run("train", recipe, code=2)
 
 
 def test_a_build_that_was_killed_goes_on_to_an_equal_cache(
-    write: Callable[..., Path], command: Callable[..., str], tmp_path: Path
+    write: Callable[..., Path], run: Callable[..., str], tmp_path: Path
 ) -> None:
     recipe = write("llama", SIGNALS["llama"])
-    command("cache", "build", recipe)
+    run("cache", "build", recipe)
     whole = open_cache(tmp_path / "llama" / "cache")
     rows = np.arange(whole.rows)
     expected = {name: whole.encoded(name, rows) for name in whole.signals}
@@ -103,7 +85,7 @@ def test_a_build_that_was_killed_goes_on_to_an_equal_cache(
         time.sleep(0.002)
     child.kill()
     child.wait()
-    command("cache", "build", recipe)
+    run("cache", "build", recipe)
     again = open_cache(tmp_path / "llama" / "cache")
     for name, parts in expected.items():
         for part, values in again.encoded(name, rows).items():
@@ -119,14 +101,14 @@ def test_a_build_that_was_killed_goes_on_to_an_equal_cache(
     ],
 )
 def test_describe_lists_the_points_of_a_model_with_shape_and_bytes(
-    command: Callable[..., str],
+    run: Callable[..., str],
     teacher_folder: Callable[[str], Path],
     write: Callable[..., Path],
     name: str,
     family: str,
     points: dict[str, list[int]],
 ) -> None:
-    said, _ = json.JSONDecoder().raw_decode(command("teacher", "describe", teacher_folder(name), "--json"))
+    said, _ = json.JSONDecoder().raw_decode(run("teacher", "describe", teacher_folder(name), "--json"))
     found = {point["point"]: point for point in said["points"]}
     assert said["family"] == family
     for point, shape in points.items():
@@ -134,9 +116,9 @@ def test_describe_lists_the_points_of_a_model_with_shape_and_bytes(
     assert found["hidden.0" if name != "clip" else "text.hidden.0"]["f16"] == 4 + 12 * 32 * 2
     assert all(point["bytes"] <= point["f16"] for point in found.values())
     signals = {point: {} for point in found if "qkv" not in point or name != "llama"}
-    assert "ready" in command("check", write(name, signals))
-    assert set(found) <= {word for word in command("teacher", "describe", write(name, signals), "--json").split('"')}
+    assert "ready" in run("check", write(name, signals))
+    assert set(found) <= {word for word in run("teacher", "describe", write(name, signals), "--json").split('"')}
 
 
-def test_describe_says_what_it_cannot_describe(command: Callable[..., str], tmp_path: Path) -> None:
-    assert "neither a YAML file nor a model's folder" in command("teacher", "describe", tmp_path, code=2)
+def test_describe_says_what_it_cannot_describe(run: Callable[..., str], tmp_path: Path) -> None:
+    assert "neither a YAML file nor a model's folder" in run("teacher", "describe", tmp_path, code=2)

@@ -1,7 +1,6 @@
 """A model of images and text from the command line: from tar shards to a cache that is verified."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from agent_models import PROMPTS
 from agent_shards import FIELDS, INPUTS, VIEWS
 
 from teachercache.cache import open_cache
-from teachercache.pipeline.cli import main
 
 SIGNALS: dict[str, dict[str, Any]] = {
     "spans": {"codec": "f32"},
@@ -25,24 +23,6 @@ SIGNALS: dict[str, dict[str, Any]] = {
     "vision.hidden.-1": {"codec": "int8"},
     "actions": {},
 }
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The command line in this process; what it printed, on one line."""
-
-    def call(*args: object, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["teachercache", *map(str, args)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-            sys.exit(0)
-        said = capsys.readouterr()
-        assert (left.value.code or 0) == code, said.out + said.err
-        assert "Traceback" not in said.err
-        return " ".join((said.out + said.err).split())
-
-    return call
 
 
 @pytest.fixture
@@ -68,18 +48,18 @@ def recipe(tmp_path: Path, told: Path, model_folder: Callable[[str], Path]) -> P
     return file
 
 
-def test_llava_from_its_shards_to_a_verified_cache(command: Callable[..., str], recipe: Path, tmp_path: Path) -> None:
-    assert "ready" in command("check", recipe)
-    assert "2 shards, 12 rows" in command("cache", "build", recipe)
-    command("cache", "verify", recipe)
-    assert "equal byte for byte" in command("cache", "verify", recipe, "--teacher", "6")
+def test_llava_from_its_shards_to_a_verified_cache(run: Callable[..., str], recipe: Path, tmp_path: Path) -> None:
+    assert "ready" in run("check", recipe)
+    assert "2 shards, 12 rows" in run("cache", "build", recipe)
+    run("cache", "verify", recipe)
+    assert "equal byte for byte" in run("cache", "verify", recipe, "--teacher", "6")
     cache = open_cache(tmp_path / "run" / "cache")
     found: dict[str, Any] = dict(cache.read(np.arange(cache.rows)).signals)
     assert found["actions"].shape == (12, 3, 256) and found["picture"].shape == (12, 32)
     assert found["hidden.-1.text"].values.shape == (12, 24, 32)
     whole, block = found["attention.0"], found["attention.1.text-image"]
     assert (whole.lengths == block.lengths + 4 + 3).all()  # four patches and three coordinates are no text
-    points = {point["point"] for point in json.loads(_json(command("teacher", "describe", recipe, "--json")))["points"]}
+    points = {point["point"] for point in json.loads(_json(run("teacher", "describe", recipe, "--json")))["points"]}
     assert {"projector", "actions", "attention.-1.text-image"} <= points
 
 
