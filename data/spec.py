@@ -118,9 +118,60 @@ class CaptionSpec(BaseModel):
     op: Literal["caption"]
 
 
+class MixupSpec(BaseModel):
+    """With probability `p` the view is blended with another sample of its shard, of which it keeps `share` itself."""
+
+    model_config = _STRICT
+
+    op: Literal["mixup"]
+    p: float = Field(0.5, ge=0, le=1)
+    share: Annotated[tuple[_Fraction, _Fraction], AfterValidator(_ordered)] = (0.5, 1.0)
+
+
+class CutmixSpec(BaseModel):
+    """With probability `p` a box of `scale` of the area and `ratio` height to width is another sample's."""
+
+    model_config = _STRICT
+
+    op: Literal["cutmix"]
+    p: float = Field(0.5, ge=0, le=1)
+    scale: Annotated[tuple[_Fraction, _Fraction], AfterValidator(_ordered)] = (0.05, 0.5)
+    ratio: Annotated[tuple[_Ratio, _Ratio], AfterValidator(_ordered)] = (0.5, 2.0)
+
+
+class TokenDropoutSpec(BaseModel):
+    """With probability `p` about `share` of the words of a view's text are left out, never all."""
+
+    model_config = _STRICT
+
+    op: Literal["token_dropout"]
+    p: float = Field(1.0, ge=0, le=1)
+    share: Annotated[tuple[_Fraction, _Fraction], AfterValidator(_ordered)] = (0.05, 0.15)
+
+
 OperationSpec = Annotated[
-    CropSpec | FlipSpec | JitterSpec | RandAugmentSpec | ErasingSpec | CaptionSpec, Field(discriminator="op")
+    CropSpec
+    | FlipSpec
+    | JitterSpec
+    | RandAugmentSpec
+    | ErasingSpec
+    | CaptionSpec
+    | MixupSpec
+    | CutmixSpec
+    | TokenDropoutSpec,
+    Field(discriminator="op"),
 ]
+
+
+def _mixed_last(operations: tuple[OperationSpec, ...]) -> tuple[OperationSpec, ...]:
+    """Two images can be mixed when both have the view's size; texts are drawn once."""
+    names = [operation.op for operation in operations]
+    if "crop" in names and any(name in ("mixup", "cutmix") for name in names[: names.index("crop")]):
+        raise ValueError("mixup and cutmix need images of one size: put them behind crop")
+    for name in ("caption", "token_dropout"):
+        if names.count(name) > 1:
+            raise ValueError(f"{name} stands {names.count(name)} times, and a view has one text: once is enough")
+    return operations
 
 
 class ViewsSpec(BaseModel):
@@ -132,5 +183,7 @@ class ViewsSpec(BaseModel):
     size: int = Field(224, gt=0, description="side of the canonical view in pixels; teacher and student resize from it")
     channels: Literal[1, 3] = Field(3, description="1 for grey images, 3 for RGB")
     seed: int = Field(0, ge=0, lt=2**64, description="views are drawn from (seed, sample id, view number)")
-    operations: tuple[OperationSpec, ...] = Field((), description="what is drawn for views 1, 2, ..., in this order")
+    operations: Annotated[tuple[OperationSpec, ...], AfterValidator(_mixed_last)] = Field(
+        (), description="what is drawn for views 1, 2, ..., in this order"
+    )
     keep_pixels: bool = Field(False, description="keep the views' uint8 pixels in the cache: phase two decodes none")

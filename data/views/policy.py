@@ -4,7 +4,7 @@ View 0 is the plain image. Replay needs neither the seed nor the number of the v
 parameters gives the same pixels years later. It refuses to draw what it does not store.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,7 +14,8 @@ from ..errors import DataError
 from ..fingerprint import JSON
 from ..spec import ViewsSpec
 from .draw import streams
-from .operations import OPERATIONS, Crop, Operation
+from .operations import OPERATIONS, Crop, Mixing, Operation
+from .operations.mixing import ALONE, partner_places
 from .resize import plain
 
 _ALGORITHM = "philox4x32-10, xxh3-128, 1"
@@ -42,7 +43,7 @@ class ViewPolicy:
         return self.spec.channels
 
     @cached_property
-    def operations(self) -> tuple[Operation, ...]:
+    def operations(self) -> tuple[Operation | Mixing, ...]:
         return tuple(OPERATIONS[operation.op](operation) for operation in self.spec.operations)
 
     @cached_property
@@ -74,33 +75,78 @@ class ViewPolicy:
             )
         return ViewPolicy(self.spec.model_copy(update={"count": count}), first)
 
-    def draw(self, ids: Sequence[str]) -> np.ndarray:
-        """Parameters float64 (len(ids) * count, P): row r is sample r // count under view first + r % count."""
+    @cached_property
+    def mixes(self) -> bool:
+        """Whether a view may hold two samples."""
+        return any(isinstance(operation, Mixing) for operation in self.operations)
+
+    def draw(self, ids: Sequence[str], start: int = 0, among: int | None = None) -> np.ndarray:
+        """Parameters float64 (len(ids) * count, P): row r is sample r // count under view first + r % count.
+
+        The samples stand at `start`, `start` + 1, ... of a shard of `among` samples: of them a partner is drawn. Left
+        out, they are the whole shard.
+        """
         rows = np.empty((len(ids), self.count, len(self.identity)), dtype=np.float64)
         plain = 1 if self.first == 0 else 0
         rows[:, :plain] = self.identity
         if self.count > plain and self.operations and len(ids):
-            rows[:, plain:] = self._drawn(ids, plain).reshape(len(ids), self.count - plain, -1)
+            places = np.repeat(np.arange(start, start + len(ids)), self.count - plain)
+            drawn = self._drawn(ids, plain, places, len(ids) if among is None else among)
+            rows[:, plain:] = drawn.reshape(len(ids), self.count - plain, -1)
         return rows.reshape(len(ids) * self.count, len(self.identity))
 
-    def replay(self, image: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    def partners(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of parameters (n, P): the partner's place in the shard, int64 (n,), -1 for a view of one sample, and how much
+        of each view is the sample's own, float64 (n,)."""
+        partner, share = np.full(len(parameters), -1, np.int64), np.ones(len(parameters))
+        for operation, columns in self._columns():
+            if isinstance(operation, Mixing):
+                own = parameters[:, columns]
+                partner = np.where(own[:, 0] >= 0, own[:, 0].astype(np.int64), partner)
+                share *= operation.shares(own, self.size)
+        return partner, share
+
+    def replay(self, image: np.ndarray, parameters: np.ndarray, partner: np.ndarray | None = None) -> np.ndarray:
         """The view uint8 (size, size, channels) of `image` uint8 (height, width, channels), from float64 (P,).
 
-        A pure function of its arguments; it may return `image` itself. Raises DataError for shapes that do not meet.
+        `partner` is the image of the sample at `partners(parameters)`, needed where there is one; what comes before the
+        mixing is done to both alike. A pure function of its arguments; it may return `image` itself. Raises DataError
+        for shapes that do not meet, and a partner that is missing.
         """
         self._check(image, parameters)
         values = parameters.tolist()
+        images = [image] if partner is None else [image, partner]
         if not any(isinstance(operation, Crop) for operation in self.operations):
-            image = plain(image, self.size)
-        for operation in self.operations:
-            own, values = values[: len(operation.columns)], values[len(operation.columns) :]
-            image = operation.replay(image, own, self.size)
-        return image
+            images = [plain(each, self.size) for each in images]
+        for operation, columns in self._columns():
+            own = values[columns]
+            if not isinstance(operation, Mixing):
+                images = [operation.replay(each, own, self.size) for each in images]
+            elif own[0] >= 0:
+                if len(images) < 2:
+                    raise DataError(
+                        f"this view holds the sample at place {own[0]:g} of its shard too: give its image as well"
+                    )
+                images = [operation.mix(images[0], images[1], own)]
+        return images[0]
 
-    def _drawn(self, ids: Sequence[str], skipped: int) -> np.ndarray:
+    def _columns(self) -> Iterator[tuple[Operation | Mixing, slice]]:
+        """Each operation with where its parameters stand."""
+        start = 0
+        for operation in self.operations:
+            yield operation, slice(start, start := start + len(operation.columns))
+
+    def _drawn(self, ids: Sequence[str], skipped: int, places: np.ndarray, among: int) -> np.ndarray:
+        """One sample has one partner at most: what mixes later in the policy leaves mixed views alone."""
         numbers = streams(self.spec.seed, ids, range(self.first + skipped, self.first + self.count))
-        operations = enumerate(self.operations)
-        drawn = [it.draw(numbers.uniforms(place, len(it.columns))) for place, it in operations]
+        drawn, mixed = [], np.zeros(len(places), bool)
+        for place, operation in enumerate(self.operations):
+            own = operation.draw(numbers.uniforms(place, len(operation.columns)))
+            if isinstance(operation, Mixing):
+                own[:, 0] = partner_places(own[:, 0], places, among)
+                own[mixed | (own[:, 0] == ALONE)] = operation.identity
+                mixed |= own[:, 0] >= 0
+            drawn.append(own)
         return np.concatenate(drawn, axis=1)
 
     def _check(self, image: np.ndarray, parameters: np.ndarray) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ....cache import Cache
-from ....data import Shard, Source, ViewPolicy, decode
+from ....data import Shard, Source, ViewPolicy
+from ....data.views.replaying import replay_rows
 from ...cache_identity import PIXELS
 from ...errors import StageError
 
@@ -50,9 +51,9 @@ class Join:
 
     def _replay(self, name: str, local: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
         opened, parameters = self._shard(name), self._cache.reader(name).parameters
-        for place, row in zip(places, local, strict=True):
-            image = decode(opened[int(row) // self._policy.count], self._policy.channels)
-            out[place] = self._policy.replay(image, parameters[row])
+        views = np.empty((len(places), *out.shape[1:]), np.uint8)
+        replay_rows(self._policy, opened.__getitem__, local // self._policy.count, parameters[local], views)
+        out[places] = views
 
     def _shard(self, name: str) -> Shard:
         with self._lock:

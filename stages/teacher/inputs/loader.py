@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ....data import Sample, Source, ViewPolicy, decode, decode_field
+from ....data import Sample, Shard, Source, ViewPolicy, decode_field
 from ....data.views.captions import drawn_captions
+from ....data.views.replaying import replay_rows
 from ...worker_errors import HandsOver, raised
 from .batch import PreparedBatch
 from .prepare import Prepare, Rows
@@ -44,30 +45,33 @@ class PreparedPieces(Dataset[PreparedBatch]):
         shard, start, stop, last = self.pieces[number]
         opened = self.source.open(shard)
         ids = np.asarray(opened.ids[start:stop], np.str_)
-        parameters = self.policy.draw(opened.ids[start:stop])
-        rows = self._rows(shard, [opened[i] for i in range(start, stop)], parameters)
+        parameters = self.policy.draw(opened.ids[start:stop], start, len(opened))
+        rows = self._rows(opened, range(start, stop), parameters)
         inputs = self.prepare(rows) if rows.ids else {}
         kept = torch.from_numpy(rows.views) if self.keep_pixels else None
         return PreparedBatch(shard, start, stop, last, ids, opened.labels[start:stop], parameters, kept, inputs)
 
-    def _rows(self, shard: str, samples: Sequence[Sample], parameters: np.ndarray) -> Rows:
+    def _rows(self, shard: Shard, places: range, parameters: np.ndarray) -> Rows:
         """What the teacher's inputs are made of, and nothing that nobody asked for."""
-        views = self._views(samples, parameters) if self.prepare.images or self.keep_pixels else None
+        samples = [shard[place] for place in places]
+        images = self.prepare.images or self.keep_pixels
+        views = self._views(shard, places, samples, parameters) if images else None
         kinds, count = self.source.kinds, self.policy.count
         fields = {
             name: [value for each in samples for value in [decode_field(each, name, kinds[name])] * count]
             for name in self.prepare.fields
         }
         ids = [sample.id for sample in samples for _ in range(count)]
-        return Rows(shard, ids, views, fields, drawn_captions(self.policy, parameters))
+        return Rows(shard.name, ids, views, fields, drawn_captions(self.policy, parameters))
 
-    def _views(self, samples: Sequence[Sample], parameters: np.ndarray) -> np.ndarray:
+    def _views(self, shard: Shard, places: range, samples: Sequence[Sample], parameters: np.ndarray) -> np.ndarray:
         policy = self.policy
-        views = np.empty((len(samples) * policy.count, policy.size, policy.size, policy.channels), np.uint8)
-        for i, sample in enumerate(samples):
-            image = decode(sample, policy.channels)
-            for row in range(i * policy.count, (i + 1) * policy.count):
-                views[row] = policy.replay(image, parameters[row])
+        views = np.empty((len(parameters), policy.size, policy.size, policy.channels), np.uint8)
+
+        def read(place: int) -> Sample:
+            return samples[place - places.start] if place in places else shard[place]
+
+        replay_rows(policy, read, np.repeat(np.arange(places.start, places.stop), policy.count), parameters, views)
         return views
 
 
