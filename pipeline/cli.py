@@ -9,6 +9,7 @@ import typer
 
 from .commands import cache, check, evaluate, init, report, run, teacher, train
 from .console import errors
+from .interruption import INTERRUPTED, Stopped, interrupted_early
 
 EXAMPLES = "Start with [bold]teachercache init recipe.yaml[/bold], then [bold]teachercache run recipe.yaml[/bold]."
 
@@ -49,15 +50,16 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        app()
-    except KeyboardInterrupt:
+        with interrupted_early():
+            app()
+    except (KeyboardInterrupt, Stopped):
         errors.print("[yellow]interrupted[/yellow]; the same command continues")
-        sys.exit(75)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if code is None:
             raise  # a fault of ours: the traceback is what a bug report needs
-        word = "[yellow]interrupted[/yellow]" if code == 75 else "[bold red]error[/bold red]"
+        word = "[yellow]interrupted[/yellow]" if code == INTERRUPTED else "[bold red]error[/bold red]"
         errors.print(f"{word}: ", end="")
         errors.print(str(error), markup=False, soft_wrap=True)
         sys.exit(code)

@@ -5,7 +5,19 @@
 deploy) and `teachercache.pipeline` (configuration and command line).
 """
 
-from .cache import Cache, open_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .cache import Cache, open_cache
 
 __version__ = "0.1.0"
 __all__ = ["Cache", "open_cache"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the cache when it is asked for: the command line hears signals before it imports anything."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import cache
+
+    return getattr(cache, name)

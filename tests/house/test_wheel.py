@@ -43,7 +43,7 @@ def test_the_wheel_carries_its_licence_and_command(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     notes = {name.partition(".dist-info/")[2]: name for name in archive.namelist() if ".dist-info/" in name}
     assert {"licenses/LICENSE", "licenses/NOTICE", "METADATA"} <= notes.keys()
-    assert "teachercache = teachercache.pipeline.cli:main" in archive.read(notes["entry_points.txt"]).decode()
+    assert "teachercache = teachercache.pipeline.entry:main" in archive.read(notes["entry_points.txt"]).decode()
 
 
 def test_an_unpacked_wheel_is_imported_instead_of_the_checkout(wheel: Path, tmp_path: Path) -> None:
