@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ....cache.spec import SignalSpec
+from ...capture.anatomy import anatomy
 from ...capture.points import Point, parse_point
 from ...capture.ragged import ragged
 from ...capture.spans import SPANS, Span, block_spans, predicting, span_runs, span_values
@@ -22,7 +23,6 @@ from ..inputs.actions import action_ids, base_vocabulary
 from ..inputs.vision_language import KINDS
 from ..signals.signal_schema import Heard, heard_point
 from ..spec import TeacherSpec
-from .anatomy import anatomy
 from .hearing import Hearing
 from .loading import load_pretrained
 from .remote_code import load_remote

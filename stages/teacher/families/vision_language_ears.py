@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from ....cache.codecs import QueryKey, Ragged
 from ...capture import listen
+from ...capture.anatomy import Anatomy
 from ...capture.modules import ModuleEars
 from ...capture.points import Point
 from ...capture.ragged import ragged, token_runs
 from ...capture.reduction import token_axes
 from ...capture.spans import expanded_kinds
 from ...errors import StageError
-from .anatomy import Anatomy
 
 PROJECTOR = "projector"
 

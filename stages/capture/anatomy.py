@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ...errors import StageError
+from ..errors import StageError
 
 _LANGUAGE = ("language_model.model", "language_model", "text_model.model", "text_model")  # the head's wrapper last
 _VISION = ("vision_tower", "vision_model", "visual")
@@ -32,6 +32,6 @@ def _path(model: nn.Module, names: tuple[str, ...]) -> str:
             return path
     parts = ", ".join(name for name, _ in model.named_children())
     raise StageError(
-        f"teacher.family: {type(model).__name__} has no part called {' or '.join(names)} (its parts: {parts}), so it "
-        "is no vision-language teacher of a form that is known"
+        f"{type(model).__name__} has no part called {' or '.join(names)} (its parts: {parts}), so it is no "
+        "vision-language model of a form that is known"
     )
