@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Interrupted, StageError
-from ..student.stream.input import SharedInputs
+from ..student.inputs.shared import SharedInputs
 from .candidate import Candidate, load_model
 from .held_out import HeldOut
 from .predictions import Predictions, join_predictions, student_predictions
@@ -49,7 +49,7 @@ def predict(
 
 def _answer(candidate: Candidate, model: nn.Module, shared: SharedInputs, rows: int) -> Tensor:
     with torch.inference_mode():
-        logits: Tensor = model(shared.inputs(candidate.saved.student.input, rows))["logits"]
+        logits: Tensor = model(shared.inputs(candidate.saved.student.takes, rows))["logits"]
     return logits
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,11 +16,11 @@ from .files.history import Record
 from .files.identity import claim_folder, trial_identity
 from .files.lock import folder_lock
 from .files.saved import is_saved
+from .inputs.shape import InputShape
 from .models.builders import StudentShape, build_student, output_shapes
 from .objective.objective import Objective, build_objective
-from .spec import TrainSpec
+from .spec import InputSource, StudentSpec, TrainSpec
 from .stream.batch import Batch
-from .stream.input import SharedInputs
 from .trial.learner import Learner
 from .trial.training import Training, TrialResult, failure_reason, note_failure
 from .trial.trial import Trial, needs_labels
@@ -34,6 +34,9 @@ class BatchStream(Protocol):
 
     @property
     def cache_fingerprint(self) -> Mapping[str, Any]: ...
+
+    def input_shapes(self, takes: Mapping[str, InputSource]) -> Mapping[str, InputShape]:
+        """How the texts and arrays among a student's inputs look, with their masks and lengths."""
 
     def require_labels(self) -> None:
         """Raise StageError when a labelled row of some batch would have no label."""
@@ -122,7 +125,7 @@ class _Fleet:
         """One pass over the batches that some trial still needs. Trials that end leave `training`, and their memory."""
         steps = self.train.steps
         for batch in self.stream.batches(min((one.step for one in training), default=steps), steps):
-            shared = SharedInputs(batch.views)
+            shared = batch.shared()
             for one in training:
                 one.take(batch, shared)
             results |= {one.trial.name: one.result for one in training if one.result is not None}
@@ -155,13 +158,19 @@ class _Fleet:
         folder = trial.folder(self.students)
         try:
             learner = Learner(trial, student, objective, self.train.steps, self.device)
-            return Training(learner, folder, self.shape, self.train)
+            return Training(learner, folder, _shape_of(trial.student, self.stream, self.shape), self.train)
         except (MemoryError, torch.OutOfMemoryError) as error:
             return note_failure(trial, folder, 0, failure_reason(error))
 
 
 def _student_and_objective(trial: Trial, stream: BatchStream, shape: StudentShape) -> tuple[nn.Module, Objective]:
     """A new student and its objective, checked against the cache's signals."""
+    shape = _shape_of(trial.student, stream, shape)
     student = build_student(trial.student, shape, trial.outputs, trial.seed)
     outputs = output_shapes(student, trial.student, shape)
     return student, build_objective(trial, outputs, stream.signals, shape.classes)
+
+
+def _shape_of(student: StudentSpec, stream: BatchStream, shape: StudentShape) -> StudentShape:
+    """What this student takes and gives."""
+    return replace(shape, inputs=stream.input_shapes(student.takes)).completed(student)

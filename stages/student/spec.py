@@ -1,76 +1,18 @@
 """The settings of students and their training, as they stand in the YAML."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .inputs.spec import InputSource, InputSpec
+from .objective.spec import TermSpec
+
+__all__ = ["Arm", "InputSource", "InputSpec", "LabelledSpec", "OptimizerSpec", "StudentSpec", "TermSpec", "TrainSpec"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 Arm = Literal["distilled", "labels-only", "shuffled-cache"]
-
-
-class TermSpec(BaseModel):
-    """One term of the objective: loss, weight, and which student output meets which signal."""
-
-    model_config = _STRICT
-
-    loss: Literal[
-        "cross_entropy",
-        "kl",
-        "lskd",
-        "dkd",
-        "nkd",
-        "dist",
-        "multi_level",
-        "reverse_kl",
-        "jensen",
-        "skewed_kl",
-        "skewed_reverse_kl",
-        "total_variation",
-        "mse",
-        "cosine",
-        "clip_fd",
-        "vkd",
-        "hcl",
-        "info_nce",
-        "attention_kl",
-        "attention_mse",
-        "attention_transfer",
-        "nst",
-        "minilm",
-        "rkd",
-        "rkd_distance",
-        "rkd_angle",
-        "sp",
-        "pkt",
-    ]
-    weight: float = Field(1.0, ge=0)
-    output: str = Field(
-        "logits", description="student output: logits, embedding, hidden.N, attention.N, or the user's own"
-    )
-    signal: str | None = Field(
-        None, description="cached signal; left out only for cross_entropy, which reads the labels"
-    )
-    temperature: float = Field(1.0, gt=0, description="losses between logits; the term is multiplied by its square")
-    projector: Literal["linear", "orthogonal"] | None = Field(
-        None, description="a learnt map from the student's width to the signal's"
-    )
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    alpha: float | None = Field(None, ge=0, description="dkd: weight of label against rest; skewed: the skew")
-    beta: float | None = Field(None, ge=0, description="dkd: weight among the rest; dist: of rows; jensen: the mixture")
-    gamma: float | None = Field(None, ge=0, description="nkd: weight among the rest; dist: of classes")
-    scale: float | None = Field(None, gt=0, description="info_nce: what cosines are multiplied by")
-    heads: int | None = Field(None, gt=0, description="minilm: relation heads")
-
-
-class InputSpec(BaseModel):
-    """How a student sees the canonical view: resized (bilinear, antialiased) to `size`, then (x / 255 - mean) / std."""
-
-    model_config = _STRICT
-
-    size: int | None = Field(None, gt=0, description="side in pixels; the view's own size when left out")
-    mean: tuple[float, ...] = (0.5,)
-    std: tuple[float, ...] = (0.5,)
 
 
 class OptimizerSpec(BaseModel):
@@ -95,12 +37,26 @@ class StudentSpec(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     use: str = Field(description="cnn, transformers:<ConfigClass> (an image classifier), or package.module:callable")
     args: dict[str, Any] = Field(default_factory=dict, description="arguments of the config class or callable")
-    input: InputSpec = InputSpec()
+    input: InputSpec = Field(InputSpec(), description="how it sees the image, when `inputs` is left out")
+    inputs: dict[str, InputSource] | None = Field(
+        None, min_length=1, description="what its forward is given, by name; left out: pixel_values, as `input` says"
+    )
     objective: tuple[TermSpec, ...] = Field(min_length=1)
     optimizer: OptimizerSpec = OptimizerSpec()
     control: Literal["labels-only", "shuffled-cache"] | None = Field(
         None, description="train this student as a control only"
     )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "StudentSpec":
+        if self.inputs is not None and self.input != InputSpec():
+            raise ValueError("input is short for inputs.pixel_values.image: give the one or the other")
+        return self
+
+    @property
+    def takes(self) -> Mapping[str, InputSource]:
+        """What its forward is given, by name."""
+        return self.inputs if self.inputs is not None else {"pixel_values": InputSource(image=self.input)}
 
 
 class LabelledSpec(BaseModel):

@@ -16,7 +16,7 @@ from teachercache.stages.deploy.held_out import HeldOut, HeldOutBatch
 from teachercache.stages.deploy.spec import EvaluateSpec
 from teachercache.stages.errors import Interrupted, StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student, read_student
-from teachercache.stages.student.stream.input import prepare_views
+from teachercache.stages.student.inputs.images import prepare_views
 
 CPU = torch.device("cpu")
 FILES = ("evaluation.json", "predictions.npz")

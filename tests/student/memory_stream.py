@@ -18,8 +18,9 @@ from torch import Tensor
 
 from teachercache.cache import SignalSchema, SparseLogits
 from teachercache.stages.student.fleet import train_fleet
+from teachercache.stages.student.inputs.shape import InputShape
 from teachercache.stages.student.models.builders import StudentShape
-from teachercache.stages.student.spec import StudentSpec, TrainSpec
+from teachercache.stages.student.spec import InputSource, StudentSpec, TrainSpec
 from teachercache.stages.student.stream.batch import Batch
 from teachercache.stages.student.trial.trial import plan_trials
 
@@ -48,6 +49,9 @@ class MemoryStream:
     @property
     def signals(self) -> dict[str, SignalSchema]:
         return {name: SignalSchema(name, "f32", {}, tuple(values.shape[1:])) for name, values in self.values.items()}
+
+    def input_shapes(self, takes: Mapping[str, InputSource]) -> dict[str, InputShape]:
+        return {}
 
     def require_labels(self) -> None:
         assert self._has_labels

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.spec import InputSpec
-from teachercache.stages.student.stream.input import SharedInputs, prepare_views
+from teachercache.stages.student.inputs.images import prepare_views
+from teachercache.stages.student.inputs.shared import SharedInputs
+from teachercache.stages.student.spec import InputSource, InputSpec
 
 VIEWS = torch.randint(0, 256, (3, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -32,9 +33,9 @@ def test_the_views_own_size_is_not_resized() -> None:
 
 def test_equal_settings_share_one_tensor() -> None:
     shared = SharedInputs(VIEWS)
-    one = shared.inputs(InputSpec(size=4), 3)["pixel_values"]
-    two = shared.inputs(InputSpec(size=4), 2)["pixel_values"]
-    other = shared.inputs(InputSpec(size=4, mean=(0.2,)), 3)["pixel_values"]
+    one = shared.inputs({"pixel_values": InputSource(image=InputSpec(size=4))}, 3)["pixel_values"]
+    two = shared.inputs({"pixel_values": InputSource(image=InputSpec(size=4))}, 2)["pixel_values"]
+    other = shared.inputs({"pixel_values": InputSource(image=InputSpec(size=4, mean=(0.2,)))}, 3)["pixel_values"]
     assert one.data_ptr() == two.data_ptr() != other.data_ptr()
     assert len(two) == 2
 

@@ -170,7 +170,9 @@ def test_labels_only_keeps_cross_entropy_alone() -> None:
 
 
 def test_labels_only_without_cross_entropy_is_refused() -> None:
-    with pytest.raises(StageError, match=r"students\.tiny: the control labels-only keeps only cross_entropy terms"):
+    with pytest.raises(
+        StageError, match=r"students\.tiny: the control labels-only keeps only terms whose target is a label"
+    ):
         build({"loss": "kl", "signal": "logits"}, arm="labels-only")
 
 

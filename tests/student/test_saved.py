@@ -13,9 +13,9 @@ import torch
 from teachercache.stages.errors import StageError
 from teachercache.stages.student.files.saved import load_student, read_student, save_student
 from teachercache.stages.student.fleet import train_fleet
+from teachercache.stages.student.inputs.images import prepare_views
 from teachercache.stages.student.models.builders import build_student
 from teachercache.stages.student.spec import StudentSpec
-from teachercache.stages.student.stream.input import prepare_views
 from teachercache.stages.student.trial.trial import Trial, plan_trials
 
 VIT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "patch_size": 4}
@@ -76,7 +76,12 @@ def test_a_saved_student_returns_what_it_returned(
     folder, pixels = finish(use, args, *terms)
     first, second = load_student(folder), load_student(folder)
     saved = read_student(folder)
-    assert (saved.shape, saved.arm, saved.seed, saved.steps) == (memory.SHAPE, "distilled", 0, 2)
+    assert (saved.shape, saved.arm, saved.seed, saved.steps) == (
+        memory.SHAPE.completed(saved.student),
+        "distilled",
+        0,
+        2,
+    )
     assert set(saved.outputs) == {"logits"} | {term["output"] for term in terms}
     untrained = build_student(saved.student, saved.shape, saved.outputs, saved.seed).eval()
     with torch.no_grad():

@@ -3,10 +3,11 @@
 `student.json` is written last: where it is, the student is finished.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ...errors import StageError
+from ..inputs.shape import InputShape
 from ..models.builders import StudentShape, build_student
 from ..models.transformers_student import TransformersStudent
 from ..spec import Arm, StudentSpec
@@ -71,7 +73,7 @@ def read_student(folder: Path) -> SavedStudent:
     try:
         return SavedStudent(
             StudentSpec.model_validate(content["student"]),
-            StudentShape(**content["shape"]),
+            _shape(content["shape"]),
             tuple(content["outputs"]),
             content["arm"],
             content["seed"],
@@ -82,10 +84,16 @@ def read_student(folder: Path) -> SavedStudent:
         raise StageError(f"{folder / _DOCUMENT} cannot be read by this version ({error})") from error
 
 
+def _shape(content: Mapping[str, Any]) -> StudentShape:
+    """Of students from before there were texts and arrays, the image alone was noted."""
+    inputs = {name: InputShape.of(found) for name, found in content.get("inputs", {}).items()}
+    return StudentShape(**{**content, "inputs": inputs})
+
+
 def load_student(folder: Path, outputs: tuple[str, ...] | None = None) -> nn.Module:
     """The finished student of a trial's folder, on the CPU and in evaluation mode.
 
-    forward({"pixel_values": ...}) -> {output: Tensor}. It returns what it was trained to return, or `outputs` (a
+    forward({input: Tensor}) -> {output: Tensor}. It returns what it was trained to return, or `outputs` (a
     transformers student that returns `logits` alone listens to nothing). Raises StageError when it cannot be built or
     its weights do not fit.
     """

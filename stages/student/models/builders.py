@@ -1,10 +1,11 @@
 """Builds a student from its settings: the small CNN, a classifier of transformers, or the user's own module.
 
-A student is any nn.Module with forward({"pixel_values": (B, C, H, W) float32}) -> {output: Tensor (B, ...)}.
+A student is any nn.Module with forward({input: Tensor (B, ...)}) -> {output: Tensor (B, ...)}; what its inputs are,
+the settings say (`StudentSpec.takes`), and StudentShape.inputs says how they look.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from ...capture import evaluating
 from ...errors import StageError
 from ...importable import bind_arguments, call_builder, import_callable
+from ..inputs.shape import InputShape, blank_inputs, image_shape
 from ..spec import StudentSpec
 from ..trial.randomness import derive_seed, seeded
 from .cnn import build_cnn
@@ -23,21 +25,34 @@ _PREFIX = "transformers:"
 
 @dataclass(frozen=True, slots=True)
 class StudentShape:
-    """What every student takes and gives: `classes` logits from views of `channels` channels, `size` pixels a side."""
+    """What a student takes and gives: `classes` logits, views of `channels` channels and `size` pixels a side, and each
+    tensor that its forward gets, by name. Without `inputs`, images alone are known."""
 
     classes: int
     channels: int
     size: int
+    inputs: Mapping[str, InputShape] = field(default_factory=dict)
+
+    def completed(self, spec: StudentSpec) -> "StudentShape":
+        """The same with every input of a student. Raises StageError for a text or an array whose shape is not known."""
+        found = dict(self.inputs)
+        for name, source in spec.takes.items():
+            if source.image is not None:
+                found[name] = image_shape(source.image, self.channels, self.size)
+            elif name not in found:
+                raise StageError(f"inputs.{name}: nobody has said how it looks; it is known where there is a source")
+        return replace(self, inputs=found)
 
 
 def build_student(spec: StudentSpec, shape: StudentShape, outputs: Iterable[str], seed: int) -> nn.Module:
-    """A new student on the CPU that returns `outputs` and always `logits`.
+    """A new student on the CPU that returns `outputs`.
 
     The weights depend on `seed` alone, and the global generator is left as it was. Raises StageError, naming the
     student, for settings it cannot be built from and outputs it does not have.
     """
-    wanted = frozenset(outputs) | {"logits"}
+    wanted = frozenset(outputs)
     try:
+        shape = shape.completed(spec)
         with seeded(derive_seed("student", seed)):
             student = _build(spec, shape, wanted)
         _check_outputs(student, output_shapes(student, spec, shape), shape, wanted)
@@ -50,19 +65,18 @@ def check_arguments(spec: StudentSpec, shape: StudentShape) -> None:
     """Hold the arguments of the user's own callable against its signature; nothing is built."""
     if ":" in spec.use and not spec.use.startswith(_PREFIX):
         try:
-            offered = _offered(spec, shape, frozenset(("logits",)))
+            offered = _offered(spec, shape, frozenset())
             bind_arguments(import_callable(spec.use), spec.use, spec.args, offered)
         except StageError as error:
             raise StageError(f"students.{spec.name}: {error}") from error
 
 
 def output_shapes(student: nn.Module, spec: StudentSpec, shape: StudentShape) -> dict[str, tuple[int, ...]]:
-    """{output: shape of one row}, from one forward pass of two blank images. Mode and statistics stay as they were."""
-    side = spec.input.size or shape.size
+    """{output: shape of one row}, from one forward pass of two blank rows, texts and sequences as long as they may be.
+    Mode and statistics stay as they were."""
     device = next((p.device for p in student.parameters()), torch.device("cpu"))
-    blank = torch.zeros(2, shape.channels, side, side, device=device)
     with evaluating(student), torch.no_grad():
-        outputs = _run(student, {"pixel_values": blank})
+        outputs = _run(student, blank_inputs(shape.completed(spec).inputs, 2, device))
     return {name: tuple(values.shape[1:]) for name, values in outputs.items()}
 
 
@@ -71,7 +85,7 @@ def _build(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> n
         given = {"classes": shape.classes, "channels": shape.channels, "outputs": outputs}
         return call_builder(build_cnn, "cnn", spec.args, given)
     if spec.use.startswith(_PREFIX):
-        name, side = spec.use.removeprefix(_PREFIX), spec.input.size or shape.size
+        name, side = spec.use.removeprefix(_PREFIX), _side(shape)
         return build_transformers_student(name, spec.args, shape.classes, shape.channels, side, outputs)
     if ":" in spec.use:
         return call_builder(import_callable(spec.use), spec.use, spec.args, _offered(spec, shape, outputs))
@@ -80,18 +94,24 @@ def _build(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> n
 
 def _offered(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> dict[str, Any]:
     """What the user's callable is given when it has parameters of these names."""
-    side = spec.input.size or shape.size
-    return {"classes": shape.classes, "channels": shape.channels, "size": side, "outputs": outputs}
+    given = {"classes": shape.classes, "channels": shape.channels, "size": _side(shape), "outputs": outputs}
+    return {**given, "inputs": shape.inputs}
+
+
+def _side(shape: StudentShape) -> int:
+    """The side of the image that a student sees; the view's own where it sees none."""
+    images = [found.shape[-1] for found in shape.inputs.values() if found.kind == "image"]
+    return images[0] or shape.size if images else shape.size
 
 
 def _run(student: nn.Module, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    shape = tuple(inputs["pixel_values"].shape)
     try:
         outputs = student(inputs)
     except StageError:
         raise
     except Exception as error:  # whatever a model raises for an input that does not suit it
-        raise StageError(f"the student fails on pixel_values {shape} with {type(error).__name__}: {error}") from error
+        given = ", ".join(f"{name} {tuple(values.shape)}" for name, values in inputs.items())
+        raise StageError(f"the student fails on {given} with {type(error).__name__}: {error}") from error
     if not isinstance(outputs, Mapping) or not all(isinstance(values, Tensor) for values in outputs.values()):
         raise StageError(f"a student returns a mapping from output to tensor, and this one {type(outputs).__name__}")
     return outputs
@@ -104,5 +124,5 @@ def _check_outputs(
     if missing:
         has = ", ".join(found) or "none"
         raise StageError(f"{type(student).__name__} returns no {', '.join(missing)}; its outputs are {has}")
-    if found["logits"] != (shape.classes,):
+    if shape.classes and found.get("logits", (shape.classes,)) != (shape.classes,):
         raise StageError(f"its logits are {found['logits']} a row, and there are {shape.classes} classes")

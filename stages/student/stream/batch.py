@@ -1,12 +1,14 @@
 """One batch of the stream, on the device: what every trial of the fleet takes its step on."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
 
 from ....cache import HeadLogits, SampledTargets, SparseLogits
+from ..inputs.shared import Column, SharedInputs
+from ..inputs.spec import InputSource
 
 Target = Tensor | SparseLogits | SampledTargets | HeadLogits  # a signal as a loss sees it
 
@@ -15,21 +17,30 @@ Target = Tensor | SparseLogits | SampledTargets | HeadLogits  # a signal as a lo
 class Batch:
     """B rows joined to their signals.
 
-    `rows` (B,) int64 row numbers of the cache; `views` uint8 (B, H, W, C) canonical views; `labels` int64 (B,), -1 for
+    `rows` (B,) int64 row numbers of the cache; `views` uint8 (B, H, W, C) canonical views, None when no student
+    sees images; `labels` int64 (B,), -1 for
     none; rows [0:labelled] are the labelled ones; `signals` decoded targets by name; `shuffled` the same signals of
-    other samples, empty when no trial is a shuffled control. `find_ids` says whose the rows are.
+    other samples, empty when no trial is a shuffled control. `find_ids` says whose the rows are. `columns` are what
+    students see beside images, by what they are made of; `fields` the label fields that terms read, (B, ...), int64 or
+    float32, of which rows [0:labelled] count.
     """
 
     step: int
     rows: np.ndarray
-    views: Tensor
+    views: Tensor | None
     labels: Tensor
     labelled: int
     signals: Mapping[str, Target]
     shuffled: Mapping[str, Target]
     find_ids: Callable[[np.ndarray], np.ndarray]
+    columns: Mapping[InputSource, Column] = field(default_factory=dict)
+    fields: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def ids(self) -> np.ndarray:
         """Sample ids, (B,) str: looked up when asked for, because training never asks."""
         return self.find_ids(self.rows)
+
+    def shared(self) -> SharedInputs:
+        """The inputs of all students."""
+        return SharedInputs(self.views, self.columns)

@@ -14,7 +14,8 @@ from ....cache import Cache, HeadLogits, SignalSchema
 from ...cache_identity import PIXELS
 from ...errors import StageError
 from ...worker_errors import HandsOver, raised
-from ..spec import TrainSpec
+from ..inputs.shape import InputShape
+from ..spec import InputSource, TrainSpec
 from .batch import Batch, Target
 from .join import Join
 from .pinned import as_tensors, pinned_parts
@@ -105,6 +106,10 @@ class Stream:
         self.signals: Mapping[str, SignalSchema] = cache.manifest.signals
         self.cache_fingerprint: Mapping[str, Any] = cache.manifest.fingerprint
         self._host = HostBatches(cache, join, self.plan, tuple(signals), shuffled, train.labelled is not None)
+
+    def input_shapes(self, takes: Mapping[str, InputSource]) -> Mapping[str, InputShape]:
+        """How the texts and arrays among a student's inputs look, with their masks and lengths."""
+        return {}
 
     def require_labels(self) -> None:
         """Raise StageError naming a sample without a label, when the labelled rows would hold it."""

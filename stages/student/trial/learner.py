@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from ..files.checkpoint import Checkpoint
 from ..files.history import Record
+from ..inputs.shared import SharedInputs
 from ..objective.objective import Objective
 from ..stream.batch import Batch
-from ..stream.input import SharedInputs
 from .arms import lesson
 from .optimizer import build_optimizer, learning_rate
 from .randomness import derive_seed, seed_step
@@ -46,7 +46,7 @@ class Learner:
         seed_step(derive_seed("step", self.trial.seed, self.step), self.device)
         rate = self._set_rate()
         with self._precision():
-            outputs = self.student(shared.inputs(self.trial.student.input, seen.rows))
+            outputs = self.student(shared.inputs(self.trial.student.takes, seen.rows))
             loss, terms = self.objective(outputs, seen)
         norm = self._descend(loss)
         self.watch.note(self.step, loss.detach(), norm)

@@ -13,10 +13,10 @@ from ..files.durable_files import write_json
 from ..files.events import Events
 from ..files.history import History, Record
 from ..files.saved import save_student
+from ..inputs.shared import SharedInputs
 from ..models.builders import StudentShape
 from ..spec import TrainSpec
 from ..stream.batch import Batch
-from ..stream.input import SharedInputs
 from .learner import Learner
 from .trial import Trial
 

@@ -11,11 +11,13 @@ from .arms import arm_terms
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is trained. Two trials that differ in the arm alone start from the same weights and see the same batches."""
+    """What is trained. Two trials that differ in the arm alone start from the same weights and see the same batches.
+    `judged` are the outputs that evaluation reads."""
 
     student: StudentSpec
     arm: Arm
     seed: int
+    judged: tuple[str, ...] = ("logits",)
 
     @property
     def name(self) -> str:
@@ -30,21 +32,26 @@ class Trial:
     @property
     def outputs(self) -> tuple[str, ...]:
         """What its student returns: the same under every arm, so that the arms differ in nothing else."""
-        return tuple(sorted({"logits"} | {term.output for term in self.student.objective}))
+        return tuple(sorted(set(self.judged) | {term.output for term in self.student.objective}))
 
     def folder(self, students: Path) -> Path:
         """Its folder below `<output>/students`."""
         return students / self.student.name / self.arm / f"seed-{self.seed}"
 
 
-def plan_trials(students: Sequence[StudentSpec], train: TrainSpec) -> tuple[Trial, ...]:
+def plan_trials(
+    students: Sequence[StudentSpec], train: TrainSpec, judged: tuple[str, ...] = ("logits",)
+) -> tuple[Trial, ...]:
     """Every student under every arm with every seed, in the order of the configuration.
 
     A student with `control` is trained as that control only; any other one is distilled, and trained as each of
-    `train.controls` too.
+    `train.controls` too. `judged` are the outputs that evaluation reads of each.
     """
     return tuple(
-        Trial(student, arm, seed) for student in students for arm in _arms(student, train) for seed in train.seeds
+        Trial(student, arm, seed, judged)
+        for student in students
+        for arm in _arms(student, train)
+        for seed in train.seeds
     )
 
 
@@ -55,9 +62,14 @@ def needed_signals(trials: Iterable[Trial]) -> tuple[str, ...]:
 
 
 def needs_labels(trials: Iterable[Trial]) -> bool:
-    """Whether some trial has a term that reads labels."""
-    losses = (LOSSES[term.loss] for trial in trials for term in trial.terms)
+    """Whether some trial has a term that reads class numbers of the samples."""
+    losses = (LOSSES[term.loss] for trial in trials for term in trial.terms if term.label is None)
     return any(loss.labels or loss.beside_labels for loss in losses)
+
+
+def needed_fields(trials: Iterable[Trial]) -> tuple[str, ...]:
+    """The label fields that some trial reads, in the order of first use."""
+    return tuple(dict.fromkeys(term.label for trial in trials for term in trial.terms if term.label is not None))
 
 
 def needs_shuffled(trials: Iterable[Trial]) -> bool:

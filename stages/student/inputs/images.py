@@ -1,14 +1,11 @@
-"""What students see: canonical uint8 views as normalised floats. Equal settings share one tensor per batch."""
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+"""Canonical uint8 views as normalised floats."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ...errors import StageError
-from ..spec import InputSpec
+from .spec import InputSpec
 
 
 def prepare_views(views: Tensor, spec: InputSpec) -> Tensor:
@@ -24,20 +21,6 @@ def prepare_views(views: Tensor, spec: InputSpec) -> Tensor:
         side = (spec.size, spec.size)
         pixels = functional.interpolate(pixels, side, mode="bilinear", antialias=True, align_corners=False)
     return ((pixels / 255 - mean) / std).contiguous()
-
-
-@dataclass(frozen=True, slots=True)
-class SharedInputs:
-    """The inputs of one batch: prepared once for each InputSpec, whoever asks."""
-
-    views: Tensor
-    _prepared: dict[InputSpec, Tensor] = field(default_factory=dict)
-
-    def inputs(self, spec: InputSpec, rows: int) -> Mapping[str, Tensor]:
-        """{"pixel_values": the first `rows` rows}."""
-        if spec not in self._prepared:
-            self._prepared[spec] = prepare_views(self.views, spec)
-        return {"pixel_values": self._prepared[spec][:rows]}
 
 
 def _per_channel(values: tuple[float, ...], channels: int, name: str, device: torch.device) -> Tensor:
