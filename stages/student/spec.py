@@ -35,8 +35,16 @@ class StudentSpec(BaseModel):
     model_config = _STRICT
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    use: str = Field(description="cnn, transformers:<ConfigClass> (an image classifier), or package.module:callable")
+    use: str = Field(
+        description="a built-in student, transformers:<ConfigClass>, teacher, pretrained:<folder>, or module:callable"
+    )
     args: dict[str, Any] = Field(default_factory=dict, description="arguments of the config class or callable")
+    task: str | None = Field(
+        None, description="models of transformers: which of them; left out, the one that has the outputs asked for"
+    )
+    init: Literal["from_teacher", "random"] | None = Field(
+        None, description="use teacher: its weights (from_teacher, also when left out), or its form alone (random)"
+    )
     input: InputSpec = Field(InputSpec(), description="how it sees the image, when `inputs` is left out")
     inputs: dict[str, InputSource] | None = Field(
         None, min_length=1, description="what its forward is given, by name; left out: pixel_values, as `input` says"

@@ -85,8 +85,8 @@ def _build(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> n
         given = {"classes": shape.classes, "channels": shape.channels, "outputs": outputs}
         return call_builder(build_cnn, "cnn", spec.args, given)
     if spec.use.startswith(_PREFIX):
-        name, side = spec.use.removeprefix(_PREFIX), _side(shape)
-        return build_transformers_student(name, spec.args, shape.classes, shape.channels, side, outputs)
+        name = spec.use.removeprefix(_PREFIX)
+        return build_transformers_student(name, spec.args, shape.inputs, shape.classes, outputs, spec.task)
     if ":" in spec.use:
         return call_builder(import_callable(spec.use), spec.use, spec.args, _offered(spec, shape, outputs))
     raise StageError(f"use: {spec.use!r} is neither cnn, nor transformers:<ConfigClass>, nor package.module:callable")

@@ -1,77 +1,81 @@
-"""Students that are image classifiers of transformers, built from a config class. Nothing is downloaded."""
+"""Students that are models of transformers, built from a config class. Nothing is downloaded.
 
-from collections.abc import Mapping
-from dataclasses import fields
+What a model is (one body, two towers, or an image before a text) decides how its points are heard; the wrapper calls
+it with the inputs that it takes, and refuses inputs that it does not take.
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from ...capture import listen, parse_point
-from ...capture.points import nearest
+from ...capture.points import Point, nearest, parse_point
 from ...errors import StageError
+from ..inputs.shape import InputShape
+from .body import Body
+from .config_class import build_config, find_config_class, refusals
+from .image_before_text import ImageBeforeText, reads_images_as_text
+from .task import model_of, resolve_task
+from .towers import Towers, has_towers
+
+OUTPUTS = ("image_embeds", "text_embeds", "logits_per_image", "logits_per_text")  # beside the points of a layer
+
+
+Form = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
 class TransformersStudent(nn.Module):
-    """Wraps a classifier so that it returns the asked points; without any but `logits` nothing listens."""
+    """forward({name: (B, ...)}) -> {point: (B, ...)} of the asked points. Padding stays in what has tokens."""
 
-    def __init__(self, model: nn.Module, outputs: frozenset[str]) -> None:
+    def __init__(self, model: Any, outputs: Collection[str], inputs: Mapping[str, InputShape]) -> None:
         super().__init__()
         self.model = model
         self.points = tuple(sorted(outputs))
-        for point in self.points:
-            parse_point(point)
+        points = [_point(name) for name in self.points]
+        self._takes = frozenset(inspect.signature(model.forward).parameters)
+        for name in sorted(set(inputs) - self._takes):
+            known = [word for word in self._takes if word not in ("self", "kwargs")]
+            raise StageError(
+                f"inputs.{name}: {type(model).__name__} takes no such input{nearest(name, known)}; it takes "
+                f"{', '.join(word for word in ('pixel_values', 'input_ids', 'attention_mask') if word in known)}"
+            )
+        self._form = _form(model, points, inputs)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """{"pixel_values": (B, C, H, W)} -> {point: (B, ...)}."""
-        if self.points == ("logits",):
-            return {"logits": self.model(pixel_values=inputs["pixel_values"]).logits}
-        with listen(self.model, self.points) as heard:
-            self.model(pixel_values=inputs["pixel_values"])
-            return heard.collect()
+        """Raises StageError for points the model does not have."""
+        return self._form(inputs)
 
 
 def build_transformers_student(
-    name: str, args: Mapping[str, Any], classes: int, channels: int, size: int, outputs: frozenset[str]
+    name: str,
+    args: Mapping[str, Any],
+    inputs: Mapping[str, InputShape],
+    classes: int,
+    outputs: Collection[str],
+    task: str | None = None,
 ) -> TransformersStudent:
-    """The classifier of config class `name` (`ViTConfig`), randomly initialised.
+    """The model of config class `name` (`ViTConfig`) for `task`, or for what `outputs` need, randomly initialised.
 
-    `image_size` and `num_channels` are filled in unless `args` has them, `num_labels` always. Raises StageError for a
-    class that is no image classifier's, arguments it does not have, and sizes that transformers refuses.
+    Sizes that `args` leave open are filled in as `build_config` says. Raises StageError for a class without such a
+    model, arguments it does not have, and sizes that transformers refuses.
     """
-    from transformers import AutoModelForImageClassification
-
-    config_class = _config_class(name)
-    known = _arguments(config_class)
-    for unknown in sorted(set(args) - set(known)):
-        raise StageError(f"args.{unknown}: {name} has no such argument{nearest(unknown, known)}")
-    given = {"image_size": size, "num_channels": channels, **args}
-    try:
-        config = config_class(**{key: value for key, value in given.items() if key in known}, num_labels=classes)
-        config.architectures = config.architectures or []  # where a config has two classes, None is not taken
-        model = AutoModelForImageClassification.from_config(config)
-    except StageError:
-        raise
-    except Exception as error:  # whatever a config class or a model's constructor raises for its arguments
-        reason = (str(error).strip() or type(error).__name__).replace("\n", " ")
-        raise StageError(f"args: transformers cannot build a model from this {name}: {reason}") from error
-    return TransformersStudent(model, outputs)
+    asked = resolve_task(find_config_class(name), task, outputs)
+    config = build_config(name, args, inputs, classes if asked.endswith("classification") else 0)
+    with refusals(name):
+        model = model_of(config, asked, outputs)
+    return TransformersStudent(model, outputs, inputs)
 
 
-def _config_class(name: str) -> type[Any]:
-    """A config class of transformers that has an image classifier."""
-    import transformers
-    from transformers import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING as MAPPING
-
-    found = getattr(transformers, name, None)
-    if not isinstance(found, type) or found not in MAPPING:
-        known = [kind.__name__ for kind in MAPPING.keys()]
-        raise StageError(
-            f"transformers has no image classifier for {name!r}{nearest(name, known)}; write transformers:ViTConfig, "
-            "transformers:ResNetConfig or the config class of any other image classifier"
-        )
-    return found
+def _point(name: str) -> Point:
+    """An output's name as a point; what compares two towers is none of theirs."""
+    if name in ("logits_per_image", "logits_per_text"):
+        return Point(name, "embeds")
+    return parse_point(name, paths=True)
 
 
-def _arguments(config_class: type[Any]) -> list[str]:
-    """What a config class declares. It would take, and ignore, any other word as well."""
-    return [field.name for field in fields(config_class) if field.init]
+def _form(model: Any, points: list[Point], inputs: Mapping[str, InputShape]) -> Form:
+    """How this model is called and heard."""
+    if reads_images_as_text(model):
+        return ImageBeforeText(model, points, inputs)
+    return Towers(model, points, inputs) if has_towers(model) else Body(model, points)
