@@ -55,11 +55,11 @@ format: $(STAMP) ## let ruff put imports and format right
 bench: $(STAMP) ## measure the figures of docs [ARGS=...]
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
-sample-data: $(STAMP) ## make data/samples/fashion-mnist again, from Debian's package
-	$(BIN)/python -m teachercache.pipeline.recipes.image_vit.make_samples
+sample-data: $(STAMP) ## make a recipe's shipped data again, from the packages that its card names [RECIPE=image_vit]
+	$(BIN)/python -m teachercache.pipeline.recipes.$(RECIPE).make_samples
 
-sample-teacher: $(STAMP) ## train the shipped teacher again (about a quarter of an hour on 2 cores)
-	$(BIN)/python -m teachercache.pipeline.recipes.image_vit.train_teacher
+sample-teacher: $(STAMP) ## train a recipe's shipped teacher again, minutes on 2 cores [RECIPE=image_vit]
+	$(BIN)/python -m teachercache.pipeline.recipes.$(RECIPE).train_teacher
 
 install: $(STAMP) ## make .venv and install everything; the other targets do it by themselves
 
