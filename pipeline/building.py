@@ -75,13 +75,14 @@ def build_member(
         lost = counted(len(summary.lost), "shard that", "shards that")
         console.print(f"  {lost} another builder finished first: {', '.join(summary.lost[:5])}", soft_wrap=True)
     if summary.shards:
-        rate = summary.rows / summary.seconds
         console.print(
             f"[green]cache[/green] {job.address}: {counted(summary.shards, 'shard')}, "
-            f"{counted(summary.rows, 'row')} in {summary.seconds:.1f} s "
-            f"({rate:,.0f} rows/s, {summary.waited:.1f} s waiting for data)",
+            f"{counted(summary.rows, 'row')} in {summary.seconds:.1f} s with loading "
+            f"({summary.pace.rate:,.0f} rows/s without)",
             soft_wrap=True,
         )
+        for line in (summary.pace.line(), *summary.pace.remarks):
+            console.print(f"  {line}", soft_wrap=True)
     else:
         there = summary.standing + len(summary.lost)
         console.print(f"[green]cache[/green] {job.address}: complete, {counted(there, 'shard')}")

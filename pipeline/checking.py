@@ -76,10 +76,11 @@ def check_run(config: CacheConfig) -> Forecast:
     standing = standing_notes(job)
     with TemporaryDirectory(prefix="teachercache-check-") as folder:
         few = replace(job, root=Path(folder) / "cache", source=FewSamples(job.source, _SAMPLES), signals=heard(job))
-        notes = (*standing, *build_cache(few).notes)
+        built = build_cache(few)
+        notes = (*standing, *built.notes)
         check_independence(replace(few, source=FewSamples(job.source, _TOGETHER)))
         cache = open_cache(few.root, few.fingerprint)
-        rate = _teacher_rate(few)
+        rate = _teacher_rate(few, built.pace.batch_size)
         parameters, seconds = _try_students(config, cache, few, trials, Path(folder))
     schemas = cache.manifest.signals
     return Forecast(
@@ -116,14 +117,14 @@ def _check_labels(config: Config, trials: Iterable[Trial], samples: int, labelle
         )
 
 
-def _teacher_rate(job: CacheJob) -> float:
+def _teacher_rate(job: CacheJob, batch_size: int) -> float:
     """Rows per second of the teacher, heard, on a batch of its real size made of the same two samples."""
     device = pick_device(job.teacher.device)
     teacher = open_teacher(job.teacher, job.folder, job.signals, device)
     prepare = teacher_inputs(job.teacher, job.folder, job.source, job.policy)
     piece = (job.source.shards()[0], 0, len(job.source.open(job.source.shards()[0])), True)
     prepared = PreparedPieces(job.source, job.policy, prepare, [piece], False)[0]
-    repeat = -(-job.teacher.batch_size // prepared.rows)
+    repeat = -(-batch_size // prepared.rows)
     inputs = {k: v.repeat(repeat, *[1] * (v.ndim - 1)).to(device) for k, v in prepared.inputs.items()}
     times = [_timed(teacher, inputs, device) for _ in range(_STEPS)]
     teacher.close()

@@ -72,6 +72,11 @@ def stop_hearing(model: Any, modules: list[nn.Module], ear: Ear) -> None:
             delattr(model, _PREVIOUS)
 
 
+def heard_inside_attention(module: nn.Module) -> bool:
+    """Whether someone listens to this attention module."""
+    return hasattr(module, _EARS)
+
+
 def hearing_attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, Tensor | None]:

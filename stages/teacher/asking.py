@@ -26,6 +26,7 @@ from .job import CacheJob
 from .signals.signal_schema import Heard
 
 _BATCHES = 8  # the rows asked for are spread over so many batches, or more when these have too few
+_UNTOLD = 256  # rows of a pass where neither the receipt nor the settings say it
 _DRAWN = ("pps", "sampling")  # codecs of which another draw is as good, so that figures alone prove little
 
 
@@ -90,10 +91,21 @@ def _heard_as(spec: SignalSpec) -> SignalSpec:
     return spec.model_copy(update={"codec": "f16"}) if spec.codec == "pca" else spec
 
 
+def _batch_size(job: CacheJob, cache: Cache, shard: str) -> int:
+    """Rows of a pass when the shard was built; older receipts do not say."""
+    asked = job.teacher.batch_size
+    recorded = cache.receipts[shard].cost.get("batch_size")
+    return int(recorded or (_UNTOLD if asked == "auto" else asked))
+
+
 def _choose(job: CacheJob, cache: Cache, rows: int, rng: np.random.Generator) -> list[tuple[Piece, np.ndarray]]:
     """Random batches of the build, and random rows of each: their numbers in the batch, ascending."""
     views = job.policy.count
-    pieces = plan_pieces(job.source, cache.shards, piece_samples(job))
+    pieces = [
+        piece
+        for shard in cache.shards
+        for piece in plan_pieces(job.source, [shard], piece_samples(job, _batch_size(job, cache, shard)))
+    ]
     sizes = np.array([(stop - start) * views for _, start, stop, _ in pieces], np.int64)
     order = rng.permutation(np.flatnonzero(sizes))
     enough = int(np.searchsorted(np.cumsum(sizes[order]), rows)) + 1
@@ -111,7 +123,8 @@ def _compare(
     """Hear one batch and hold the wanted rows of every signal against the cache."""
     heard: dict[str, Heard] = {}
     if job.signals:
-        heard = dict(hear_rows(teacher, prepared, job.teacher.batch_size, teacher.device))
+        size = _batch_size(job, cache, prepared.shard)
+        heard = dict(hear_rows(teacher, prepared, size, teacher.device))
     if prepared.views is not None:
         heard[PIXELS] = prepared.views
     first = int(cache.row_counts[: cache.shards.index(prepared.shard)].sum()) + prepared.start * job.policy.count

@@ -22,10 +22,14 @@ _TEXTS = ("text-encoder", "text-classifier", "causal-lm")  # teachers that are c
 _BATCHES = 4  # prepared at once; what was heard of so many is in memory together
 
 
-def piece_samples(job: CacheJob) -> int:
-    """How many samples are prepared at once."""
-    batches = _BATCHES if family_of(job.teacher, job.folder) in _TEXTS else 1
-    return max(1, job.teacher.batch_size // job.policy.count) * batches
+def piece_batches(job: CacheJob) -> int:
+    """How many batches are prepared at once."""
+    return _BATCHES if family_of(job.teacher, job.folder) in _TEXTS else 1
+
+
+def piece_samples(job: CacheJob, batch_size: int) -> int:
+    """How many samples are prepared at once, in passes of `batch_size` rows."""
+    return max(1, batch_size // job.policy.count) * piece_batches(job)
 
 
 def hear_rows(
@@ -40,8 +44,13 @@ def hear_rows(
     """
     inputs, rows = prepared.inputs, prepared.rows
     mask = inputs.get("attention_mask")
-    if mask is None or rows <= batch_size:
+    if rows <= batch_size:
         return teacher({name: value.to(device, non_blocking=True) for name, value in inputs.items()})
+    if mask is None:
+        passes = [{name: x[i : i + batch_size] for name, x in inputs.items()} for i in range(0, rows, batch_size)]
+        heard = [teacher({name: x.to(device, non_blocking=True) for name, x in one.items()}) for one in passes]
+        order = torch.arange(rows, device=device)
+        return {name: _together([one[name] for one in heard], order) for name in heard[0]}
     lengths = mask.sum(dim=1)
     order = torch.argsort(lengths, stable=True)
     heard = [teacher(_cut(inputs, chosen, int(lengths[chosen].max()), device)) for chosen in order.split(batch_size)]

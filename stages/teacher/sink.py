@@ -29,6 +29,7 @@ class ShardSink:
         self._error: BaseException | None = None
         self._abandoned = False
         self.lost: list[str] = []  # shards that another builder finished first; whole when the context is left
+        self.busy = 0.0  # seconds in which the device computed what was written
         self._thread = threading.Thread(target=self._work, name="shard-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -64,7 +65,7 @@ class ShardSink:
             while (item := self._queue.get()) is not None:
                 if self._abandoned:
                     break
-                shard.take(*item)
+                self.busy += shard.take(*item)
         except BaseException as error:  # handed to the thread that waits for it
             self._error = error
         finally:
@@ -78,7 +79,8 @@ class _OpenShard:
         self._cache, self._source, self._versions, self._lost = cache, source, versions, lost
         self._writer: ShardWriter | None = None
 
-    def take(self, batch: EncodedBatch, facts: Mapping[str, Any]) -> None:
+    def take(self, batch: EncodedBatch, facts: Mapping[str, Any]) -> float:
+        """Write a batch; returns the seconds that the device worked on it."""
         prepared = batch.prepared
         if prepared.start == 0:
             self.drop()
@@ -87,11 +89,13 @@ class _OpenShard:
             self._seconds = 0.0
         assert self._writer is not None
         arrays = batch.arrays()
-        self._seconds += batch.seconds()
+        seconds = batch.seconds()
+        self._seconds += seconds
         self._writer.append(arrays)
         self._batches.append((prepared.ids, prepared.labels, prepared.parameters))
         if prepared.last:
             self._seal(prepared.shard, facts)
+        return seconds
 
     def _seal(self, shard: str, facts: Mapping[str, Any]) -> None:
         assert self._writer is not None

@@ -1,6 +1,6 @@
 """The settings of a teacher, as they stand in the YAML."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,7 +24,14 @@ class TeacherSpec(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="dtype of the weights")
     autocast: Literal["bfloat16", "float16"] | None = Field(None, description="dtype of torch.autocast; null for none")
-    batch_size: int = Field(256, gt=0, description="rows of a forward pass")
+    batch_size: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+        256, description="rows of a forward pass; auto finds out; halved where the memory runs out"
+    )
+    compile: bool = Field(False, description="run the layers through torch.compile")
+    devices: Literal["auto"] | Annotated[int, Field(gt=0)] | tuple[str, ...] | None = Field(
+        None, description="one process for each: auto (all GPUs), so many, or a list; null is one, on device"
+    )
+    threads: int | None = Field(None, gt=0, description="torch's threads on a CPU; null: what the workers leave")
     max_tokens: int | None = Field(
         None, gt=0, description="most tokens of a text; what the tokenizer says when left out"
     )
@@ -49,4 +56,12 @@ class TeacherSpec(BaseModel):
             raise ValueError("args and family: module are for a factory of your own: set use")
         if self.use is not None and (self.family not in ("auto", "module") or self.revision is not None):
             raise ValueError("with use the family is module, and there is no revision")
+        return self
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if self.devices == ():
+            raise ValueError("devices: name at least one, or leave it out")
+        if isinstance(self.devices, tuple | list) and self.device != "auto":
+            raise ValueError("device and devices both name devices: leave one of them out")
         return self

@@ -12,7 +12,7 @@ class PreparedBatch:
     """Samples [start, stop) of `shard` in source order, row-major (sample, view); n rows.
 
     `ids` (samples,) str, `labels` (samples,) int64 with -1 for none, `parameters` (n, P) float64, `views` (n, H, W, C)
-    uint8 or None when pixels are not kept, `inputs` the teacher's own.
+    uint8 or None when pixels are not kept, `inputs` the teacher's own. It took `seconds` of the CPU to prepare.
     """
 
     shard: str
@@ -24,6 +24,7 @@ class PreparedBatch:
     parameters: np.ndarray
     views: torch.Tensor | None
     inputs: Mapping[str, torch.Tensor]
+    seconds: float = 0.0
 
     def pin_memory(self) -> "PreparedBatch":
         """Called by the DataLoader's pinning thread: copies to the device then overlap with its work."""

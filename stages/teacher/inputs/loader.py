@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from time import thread_time
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class PreparedPieces(Dataset[PreparedBatch]):
         return len(self.pieces)
 
     def __getitem__(self, number: int) -> PreparedBatch:
+        started = thread_time()
         shard, start, stop, last = self.pieces[number]
         opened = self.source.open(shard)
         ids = np.asarray(opened.ids[start:stop], np.str_)
@@ -49,7 +51,8 @@ class PreparedPieces(Dataset[PreparedBatch]):
         rows = self._rows(opened, range(start, stop), parameters)
         inputs = self.prepare(rows) if rows.ids else {}
         kept = torch.from_numpy(rows.views) if self.keep_pixels else None
-        return PreparedBatch(shard, start, stop, last, ids, opened.labels[start:stop], parameters, kept, inputs)
+        labels, seconds = opened.labels[start:stop], thread_time() - started
+        return PreparedBatch(shard, start, stop, last, ids, labels, parameters, kept, inputs, seconds)
 
     def _rows(self, shard: Shard, places: range, parameters: np.ndarray) -> Rows:
         """What the teacher's inputs are made of, and nothing that nobody asked for."""

@@ -209,7 +209,7 @@ def test_a_teacher_in_training_mode_is_refused(make_job: MakeJob) -> None:
 def test_a_shard_that_another_builder_finished_first_is_not_counted(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, begun: int
 ) -> None:
-    monkeypatch.setattr("teachercache.stages.teacher.runner.piece_samples", lambda job: 1)
+    monkeypatch.setattr("teachercache.stages.teacher.running.run.piece_samples", lambda job, rows: 1)
     job, others, calls = make_job(), [], iter(range(1000))
 
     def stop() -> bool:
