@@ -19,6 +19,7 @@ from ..stages.deploy.spec import EvaluateSpec
 from ..stages.student.spec import StudentSpec, TrainSpec
 from ..stages.teacher.spec import TeacherSpec
 from .errors import ConfigError
+from .launching.spec import LaunchSpec
 from .wrong_value import wrong_value
 from .yaml_text import parse_yaml
 
@@ -36,6 +37,7 @@ class CacheConfig(BaseModel):
     views: ViewsSpec = ViewsSpec()
     teacher: TeacherSpec
     cache: CacheSpec
+    launch: LaunchSpec = LaunchSpec()
 
     @property
     def run(self) -> Path:
@@ -65,8 +67,12 @@ class Config(CacheConfig):
 
     @property
     def held_out_path(self) -> Address:
-        """The cache of the held-out samples, beside the other."""
-        return sibling(self.cache_path, "-held-out")
+        """The cache of the held-out samples, or of the main set of them, beside the other."""
+        return self.set_path(next(iter(self.evaluate.named_sets)))
+
+    def set_path(self, name: str) -> Address:
+        """The cache of a held-out set or of a set of prompts."""
+        return sibling(self.cache_path, f"-{name}")
 
 
 def load_config(path: Path) -> Config:
@@ -120,7 +126,9 @@ def _below(location: tuple[Any, ...], above: tuple[Any, ...]) -> bool:
 
 def _is_branch(part: str) -> bool:
     """Whether a part of a location is pydantic's name for a branch of a union, which nobody has written in the YAML."""
-    branches = r"(str|int|float|tuple\[.*|function-.*|crop|flip|jitter|randaugment|erasing|caption)"
+    operations = "crop|flip|jitter|randaugment|erasing|caption|mixup|cutmix|token_dropout"
+    metrics = "classification|regression|auc|retrieval|zero-shot|all-right"
+    branches = rf"(str|int|float|bool|tuple\[.*|function-.*|{operations}|{metrics})"
     return bool(re.fullmatch(branches, part))
 
 

@@ -9,7 +9,7 @@ from ..stages.class_order import check_kept, check_sources
 from ..stages.errors import StageError
 from ..stages.remote_source import remote_tars
 from ..stages.student.stream.join import Join
-from .config import Config
+from .config import CacheConfig, Config
 
 
 def held_out_views(views: ViewsSpec) -> ViewsSpec:
@@ -42,14 +42,23 @@ def check_splits(train: Source, held_out: Source) -> None:
 
 def open_joined(config: Config, held_out: bool = False) -> tuple[Cache, Join]:
     """A finished cache, checked against the configuration without looking at the teacher, and its samples."""
-    spec = config.evaluate.source if held_out else config.source
-    views = held_out_views(config.views) if held_out else config.views
-    signals = held_out_signals(config) if held_out else dict(config.cache.signals)
-    source, policy = source_of(spec), ViewPolicy(views)
-    asked = AskedCache(source, policy, views.keep_pixels, signals, config.cache.block)
-    cache = open_cache(config.held_out_path if held_out else config.cache_path, asked)
+    if not held_out:
+        return open_training(config)
+    source, policy = source_of(config.evaluate.source), ViewPolicy(held_out_views(config.views))
+    asked = AskedCache(source, policy, config.views.keep_pixels, held_out_signals(config), config.cache.block)
+    cache = open_cache(config.held_out_path, asked)
     cache.require_complete()
-    check_kept(source.classes, cache.manifest.classes, "evaluate.source" if held_out else "source")
+    check_kept(source.classes, cache.manifest.classes, "evaluate.source")
+    return cache, Join(cache, source, policy)
+
+
+def open_training(config: CacheConfig) -> tuple[Cache, Join]:
+    """The finished training cache and its samples, also of a file that asks for a cache alone."""
+    source, policy = source_of(config.source), ViewPolicy(config.views)
+    asked = AskedCache(source, policy, config.views.keep_pixels, dict(config.cache.signals), config.cache.block)
+    cache = open_cache(config.cache_path, asked)
+    cache.require_complete()
+    check_kept(source.classes, cache.manifest.classes, "source")
     return cache, Join(cache, source, policy)
 
 

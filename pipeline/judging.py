@@ -1,16 +1,17 @@
 """The report on a teacher as the configuration asks for it, from the training cache and the labels."""
 
-from .config import Config
+from .config import CacheConfig
 from .console import console
-from .jobs import open_joined
+from .jobs import open_training
 
 
-def judge_run(config: Config, signal: str, others: tuple[str, ...], student_accuracy: float | None) -> None:
+def judge_run(config: CacheConfig, signal: str, others: tuple[str, ...], student_accuracy: float | None) -> None:
     """Write the report into <output>/teacher-report and print what to start from."""
     from ..stages.quality.quality import judge_teacher
     from .teacher_report.write import SUSPECTS_FILE, write_teacher_report
 
-    cache, images = open_joined(config)
+    cache, samples = open_training(config)
+    images = samples if config.source.image else None
     quality = judge_teacher(cache, signal, others, student_accuracy)
     page = write_teacher_report(config.run / "teacher-report", config.name, quality, cache, images)
     for one in quality.advice:

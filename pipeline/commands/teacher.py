@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..config import load_config
+from ..config import load_cache_config
 from ..console import console
 from .arguments import ConfigPath
 
@@ -22,12 +22,12 @@ def report(
 
     Example: [bold]teachercache teacher report recipe.yaml --student 0.71[/bold]
 
-    Reads the finished training cache; loads no model. Writes teacher.html, teacher.json and suspects.csv into
-    <output>/teacher-report.
+    Reads the finished training cache; loads no model, and needs no students. Writes teacher.html, teacher.json and
+    suspects.csv into <output>/teacher-report.
     """
     from ..judging import judge_run
 
-    judge_run(load_config(config), signal, tuple(beside or ()), student)
+    judge_run(load_cache_config(config), signal, tuple(beside or ()), student)
 
 
 def describe(

@@ -85,17 +85,21 @@ def _histogram(name: str, title: str, axis: str, values: np.ndarray, most: float
 
 
 def _views(quality: TeacherQuality) -> list[Panel]:
-    shares = quality.view_agreement[1:]
-    if not shares:
+    shares = {view: share for view, share in enumerate(quality.view_agreement) if view and share is not None}
+    shown = dict(sorted(shares.items(), key=lambda one: one[1])[:_MOST])
+    if not shown:
         return []
 
     def paint(axes: Axes) -> None:
-        axes.bar(range(1, len(shares) + 1), [share * 100 for share in shares], 0.7, color=COLOURS["teacher"])
-        axes.set(xlabel="view", ylabel="names the same class, %", ylim=(0, 100))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.barh(range(len(shown)), [share * 100 for share in shown.values()], 0.7, color=COLOURS["teacher"])
+        axes.set_yticks(range(len(shown)), [f"view {view}" for view in shown])
+        axes.set(xlim=(0, 100), xlabel="names the same class, %")
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.grid(axis="y", visible=False)
 
-    alt = f"How often a view is given the class of the plain image, in percent: {_listed(shares)}."
-    return [draw_panel("views", "Agreement of views with the plain image", alt, paint)]
+    title = "Agreement with the plain image" + ("" if len(shown) == len(shares) else f": the {_MOST} worst views")
+    alt = f"How often a view is given the class of the plain image, in percent: {_listed(list(shown.values()))}."
+    return [draw_panel("views", title, alt, paint, height=56 + 20.0 * len(shown))]
 
 
 def _spectra(quality: TeacherQuality) -> list[Panel]:

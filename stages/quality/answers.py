@@ -21,7 +21,8 @@ _SAMPLE_NUMBERS = 16_000_000  # logits that are kept for temperature and sparsit
 class Answers:
     """N samples under V views. `ids` (N,) str; `labels` (N,) int64, -1 for none; `top` (N, V, 2) the two likeliest
     classes; `probability` (N, V, 2) theirs; `entropy` (N, V) nats; `label_probability` (N, V), NaN without a label;
-    `divergence` (N, V) KL(view 0 || view v) in nats; `logits` (n, C) float32 and `chosen` (n,) the samples they belong
+    `divergence` (N, V) KL(view 0 || view v) in nats; `mixed` (N, V) which views hold another sample too, so that they
+    have no one class; `logits` (n, C) float32 and `chosen` (n,) the samples they belong
     to: some samples' plain view, drawn evenly from the labelled ones (from all, when none is labelled)."""
 
     ids: np.ndarray
@@ -31,6 +32,7 @@ class Answers:
     entropy: np.ndarray
     label_probability: np.ndarray
     divergence: np.ndarray
+    mixed: np.ndarray
     logits: np.ndarray
     chosen: np.ndarray
 
@@ -63,11 +65,19 @@ def read_answers(cache: Cache, signal: str = "logits") -> Answers:
         **{name: values.reshape(samples, views, *values.shape[1:]) for name, values in joined.items()},
         logits=_decoded(cache, signal, chosen * views),
         chosen=chosen,
+        mixed=_mixed(cache).reshape(samples, views),
     )
 
 
 def _labels(cache: Cache) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *(cache.reader(shard).labels for shard in cache.shards)])
+
+
+def _mixed(cache: Cache) -> np.ndarray:
+    """Which rows are views of two samples: the policy's mixup or cutmix has drawn a partner for them."""
+    partners = [number for number, name in enumerate(cache.manifest.parameters) if name.endswith(".partner")]
+    drawn = (cache.reader(shard).parameters[:, partners] >= 0 for shard in cache.shards)
+    return np.concatenate([np.zeros(0, bool), *(rows.any(axis=1) for rows in drawn)])
 
 
 def _logits(cache: Cache, signal: str, shape: tuple[int, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

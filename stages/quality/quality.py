@@ -26,15 +26,16 @@ class ClassQuality:
 @dataclass(frozen=True, slots=True)
 class TeacherQuality:
     """`accuracy` is that of the plain view, None without labels. `view_agreement[v]` is the share of samples of which
-    view v names the class that view 0 names, `view_divergence[v]` the mean KL between them in nats. `agreements` are
-    those with other teachers' logits in the same cache, by signal."""
+    view v names the class that view 0 names, `view_divergence[v]` the mean KL between them in nats; both over views
+    that are not mixed with another sample, and None where all are. `agreements` are those with other teachers' logits
+    in the same cache, by signal."""
 
     answers: Answers
     accuracy: float | None
     calibration: Calibration | None
     per_class: tuple[ClassQuality, ...]
-    view_agreement: tuple[float, ...]
-    view_divergence: tuple[float, ...]
+    view_agreement: tuple[float | None, ...]
+    view_divergence: tuple[float | None, ...]
     suspects: Suspects | None
     spectra: list[Spectrum]
     agreements: Mapping[str, float]
@@ -77,8 +78,8 @@ def judge_teacher(
         accuracy=float(np.mean(answers.top[known, 0, 0] == answers.labels[known])) if len(known) else None,
         calibration=calibration,
         per_class=_per_class(answers, cache.manifest.classes),
-        view_agreement=tuple((answers.top[:, :, 0] == answers.top[:, :1, 0]).mean(axis=0).tolist()),
-        view_divergence=tuple(answers.divergence.mean(axis=0).tolist()),
+        view_agreement=_by_view(answers, answers.top[:, :, 0] == answers.top[:, :1, 0]),
+        view_divergence=_by_view(answers, answers.divergence),
         suspects=rank_suspects(answers) if len(known) else None,
         spectra=spectra,
         agreements={other: _agreement(answers, read_answers(cache, other)) for other in others},
@@ -96,6 +97,13 @@ def _per_class(answers: Answers, names: tuple[str, ...]) -> tuple[ClassQuality, 
         ClassQuality(name, int(count), float(hit / count) if count else None)
         for name, count, hit in zip(shown, counts, hits, strict=True)
     )
+
+
+def _by_view(answers: Answers, values: np.ndarray) -> tuple[float | None, ...]:
+    """The mean of (N, V) over the samples of each view that are in it alone."""
+    alone = ~answers.mixed
+    found = [values[alone[:, view], view] for view in range(values.shape[1])]
+    return tuple(float(np.mean(one)) if len(one) else None for one in found)
 
 
 def _agreement(one: Answers, other: Answers) -> float:

@@ -10,8 +10,8 @@ from .answers import Answers
 @dataclass(frozen=True, slots=True)
 class Suspects:
     """`samples` (n,) numbers of all labelled samples, most suspect first; `score` (n,) p(label) minus the largest other
-    probability, -1 to 1, mean over views; `suggested` (n,) the class the teacher names; `estimated` how many labels
-    are wrong by confident learning."""
+    probability, -1 to 1, mean over views of this sample alone; `suggested` (n,) the class the teacher names;
+    `estimated` how many labels are wrong by confident learning."""
 
     samples: np.ndarray
     score: np.ndarray
@@ -26,10 +26,10 @@ def rank_suspects(answers: Answers) -> Suspects:
     """
     samples = answers.labelled
     labels, top, p = answers.labels[samples], answers.top[samples], answers.probability[samples]
-    own = answers.label_probability[samples]
+    own, alone = answers.label_probability[samples], ~answers.mixed[samples]
     other = np.where(top[..., 0] == labels[:, None], p[..., 1], p[..., 0])
-    score = (own - other).mean(axis=1)
-    suggested = _majority(top[..., 0], p[..., 0], labels)
+    score = np.mean(own - other, axis=1, where=alone)
+    suggested = _majority(top[..., 0], np.where(alone, p[..., 0], -1.0), labels)
     order = np.argsort(score, kind="stable")
     return Suspects(samples[order], score[order], suggested[order], _estimate(own[:, 0], top[:, 0], p[:, 0], labels))
 
