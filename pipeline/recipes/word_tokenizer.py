@@ -18,7 +18,7 @@ PAD, UNKNOWN, START, END = "[pad]", "[unk]", "[start]", "[end]"
 
 
 def word_tokenizer(words: Sequence[str], longest: int, framed: bool = False) -> PreTrainedTokenizerFast:
-    """Ids: 0 padding, 1 unknown, then (with `framed` 2 start and 3 end, which stand around each text, then) the words."""
+    """Ids: 0 padding, 1 unknown, with `framed` 2 start and 3 end, which stand around each text; then the words."""
     special = [PAD, UNKNOWN, *([START, END] if framed else [])]
     vocabulary = {word: number for number, word in enumerate([*special, *words])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))

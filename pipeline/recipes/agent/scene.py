@@ -1,7 +1,7 @@
 """Scenes of the agent's little world: six icons on a grid of 4 x 4 cells, and an instruction with one right answer.
 
 Three kinds: `name` (click the red apple), `relation` (two dogs, click the one left of the key), `question` (what is
-above the pizza). Left of, right of, above and below mean the very next cell. Everything follows from the scene's number.
+above the pizza). Left of, right of, above and below mean the very next cell. A scene follows from its number.
 """
 
 from dataclasses import dataclass

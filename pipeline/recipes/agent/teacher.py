@@ -1,8 +1,8 @@
 """The agent: it reads an instruction, looks at a canvas, and says where to click and what lies there.
 
 A small transformer of three parts: a convolutional image encoder that gives one token a cell, a text encoder, and
-fusion layers in which cells look at each other (with relative positions) and at the words. The answer word is read through
-the pointer: it names what the cells hold that the agent would click.
+fusion layers in which cells look at the words and at each other (with relative positions). The answer word is read
+through the pointer: it names what the cells hold that the agent would click.
 
 `teacher: {use: teachercache.pipeline.recipes.agent.teacher:load_agent, inputs: {image: image, tokens: labels.tokens}}`
 """
@@ -54,7 +54,7 @@ class Attention(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        parted: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
+        parted: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         return parted
 
 
@@ -115,7 +115,8 @@ class Agent(nn.Module):
 
     def forward(self, image: Tensor, tokens: Tensor) -> Mapping[str, Tensor]:
         """image float (B, 3, 64, 64) in [0, 1], tokens int64 (B, T) with 0 for padding: `cell` logits (B, cells),
-        which are also `logits`; `offset` (B, 2) in cells; `answer` logits (B, answers); `things` logits (B, cells, answers)."""
+        which are also `logits`; `offset` (B, 2) in cells; `answer` logits (B, answers), and `things`, the same of
+        every cell, (B, cells, answers)."""
         seen = self._tap("image_hidden", self.see(2 * image - 1).flatten(2).transpose(1, 2))
         self._tap("image_mean", seen.mean(dim=1))
         text, bias = self._read(tokens)

@@ -23,12 +23,12 @@ _CARD = """# A small multimodal agent, the teacher of the recipe `agent`
 
 An action is right when the cell is, and the click lies within 1.25 pixels of the icon's centre on both axes. The
 answer is right when it names what lies in the right cell. No shipped canvas went into training or chose when to stop;
-the seen styles' icons did, drawn in other scenes, and the unseen style's never. Beside the three answers the teacher was
+the seen styles' icons did, drawn in other scenes, and the unseen style's never. Beside the answers the teacher was
 told what lies in every cell, which no student is. Made by `make sample-teacher RECIPE=agent`.
 """
 _LAYERS = (
-    "four convolutions to 16 cell tokens of width {width}, text layers: {text_layers}, fusion layers: {fusion_layers} with "
-    "{heads} heads (cells look at words, then at cells), a pointer"
+    "four convolutions to 16 cell tokens of width {width}, text layers: {text_layers}, fusion layers: {fusion_layers} "
+    "with {heads} heads (cells look at words, then at cells), a pointer"
 )
 _NAMES = {"train": "shipped training canvases", "seen": "held out, seen styles", "unseen": "held out, unseen style"}
 

@@ -2,8 +2,8 @@
 
     python -m teachercache.pipeline.recipes.clip_small.make_samples [--packages DIR] [--output DIR]
 
-The same pictures at each run, from npm packages (the module `emoji.art` says which). Concepts of one family stand on one
-side of the split. It downloads nothing and writes no card.
+The same pictures at each run, from npm packages (the module `emoji.art` says which). Concepts of one family stand on
+one side of the split. It downloads nothing and writes no card.
 """
 
 import json

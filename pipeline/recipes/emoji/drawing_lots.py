@@ -1,4 +1,4 @@
-"""Draws that are the same on every machine and with every version of Python and numpy: by a hash of what they are for."""
+"""Draws that are the same on every machine and with every Python and numpy: by a hash of what they are for."""
 
 import hashlib
 from collections.abc import Sequence
