@@ -153,14 +153,14 @@ def test_actions_are_the_last_256_ids_backwards_and_text_tokens_have_no_say() ->
     assert action_ids(32000)[[0, 255]].tolist() == [31999, 31744]
     s, t = draw(2, 3, 300, seed=1), draw(2, 3, 280)
     mask = torch.tensor([[True, True, False], [False, False, False]])
-    found = action_kl(s, t, vocabulary=290, target_vocabulary=280, mask=mask)
+    found = action_kl(s, t, token_ids=290, target_token_ids=280, mask=mask)
     p, q = t[..., 24:280].flip(-1).softmax(-1), s[..., 34:290].flip(-1).softmax(-1)
     torch.testing.assert_close(found, torch.stack([entropy(p, q)[0, :2].mean(), torch.tensor(0.0).double()]))
     bins = t[..., 24:280].flip(-1)
-    torch.testing.assert_close(action_kl(s, bins, vocabulary=290, mask=mask), found)
+    torch.testing.assert_close(action_kl(s, bins, token_ids=290, mask=mask), found)
     for vocabulary in (None, 301):
         with pytest.raises(StageError, match="action_kl: the output has 300 logits a token"):
-            action_kl(s, t, vocabulary=vocabulary, target_vocabulary=280)
+            action_kl(s, t, token_ids=vocabulary, target_token_ids=280)
 
 
 def test_vkd_normalises_the_target_alone() -> None:

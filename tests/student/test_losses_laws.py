@@ -139,7 +139,7 @@ LAWS = {
     "total_variation": Law(total_variation, TOKENS, masked=True, shift=True),
     "taid": Law(partial(taid, t=0.5), TOKENS, masked=True, shift=True),
     "uld": Law(uld, TOKENS, same=False, shift=True),
-    "action_kl": Law(partial(action_kl, vocabulary=6, target_vocabulary=6, bins=4), TOKENS, masked=True, shift=True),
+    "action_kl": Law(partial(action_kl, token_ids=6, target_token_ids=6, bins=4), TOKENS, masked=True, shift=True),
     "mse": Law(mse, TOKENS, masked=True),
     "cosine": Law(cosine, TOKENS, masked=True, scale=True),
     "clip_fd": Law(clip_fd, scale=True),

@@ -24,11 +24,15 @@ def met_heads(output: Tensor, target: Tensor, how: HeadMeeting = "equal") -> tup
             "tokens has no meaning, use relations of pooled features"
         )
     if how == "head-mean":
-        mean = REDUCTIONS["head-mean"]
-        return mean(output), target if target.ndim == 3 else mean(target)
+        return head_mean(output), head_mean(target)
     if output.shape != target.shape:
         raise StageError(
             f"heads: the student has {output.shape[1]} and the signal is {tuple(target.shape[1:])}; ask for head-mean, "
             "or learn relations (minilm), which need no equal heads"
         )
     return output, target
+
+
+def head_mean(attention: Tensor) -> Tensor:
+    """(B, T, T) of (B, heads, T, T); one that has no heads any more stays."""
+    return attention if attention.ndim == 3 else REDUCTIONS["head-mean"](attention)

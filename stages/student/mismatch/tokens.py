@@ -32,6 +32,28 @@ def square_grid(tokens: int, special: int = 1) -> PatchGrid:
     return PatchGrid(side, side, special)
 
 
+def patch_grid(tokens: int) -> PatchGrid:
+    """The grid of a square image's tokens, with one class token or none. StageError where neither makes a square."""
+    for special in (1, 0):
+        side = round(max(tokens - special, 0) ** 0.5)
+        if side > 0 and side * side == tokens - special:
+            return PatchGrid(side, side, special)
+    raise StageError(
+        f"tokens: {tokens} tokens make no square grid, with one class token or none; text has no grid and is not resampled"
+    )
+
+
+def onto_coarser(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Patch tokens (B, T, d) or feature maps (B, C, h, w) of both sides as tokens (B, cells, d) of the coarser grid.
+
+    Class tokens are dropped. The finer side is resampled, bilinear and antialiased, so that nothing is invented.
+    """
+    maps = [values if values.ndim == 4 else to_map(values, patch_grid(values.shape[1])) for values in (output, target)]
+    size = min(values.shape[2] for values in maps), min(values.shape[3] for values in maps)
+    first, second = (_resized(values, size).flatten(2).transpose(1, 2) for values in maps)
+    return first, second
+
+
 def to_map(tokens: Tensor, grid: PatchGrid) -> Tensor:
     """(B, T, d) -> (B, d, height, width), without the special tokens. StageError for another T."""
     if tokens.ndim != 3 or tokens.shape[1] != grid.tokens:
@@ -45,8 +67,10 @@ def resample(tokens: Tensor, source: PatchGrid, wanted: PatchGrid) -> Tensor:
     Antialiased where it shrinks, so that no patch is skipped; corners of pixels, not their centres, coincide. Drop the
     special tokens of the other side too (`to_map` or a slice): they have no place on a grid.
     """
-    values = to_map(tokens, source)
-    size = wanted.height, wanted.width
-    if tuple(values.shape[-2:]) != size:
-        values = functional.interpolate(values, size=size, mode="bilinear", align_corners=False, antialias=True)
-    return values.flatten(2).transpose(1, 2)
+    return _resized(to_map(tokens, source), (wanted.height, wanted.width)).flatten(2).transpose(1, 2)
+
+
+def _resized(values: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(values.shape[-2:]) == size:
+        return values
+    return functional.interpolate(values, size=size, mode="bilinear", align_corners=False, antialias=True)

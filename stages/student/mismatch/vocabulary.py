@@ -1,12 +1,46 @@
 """Other vocabularies: tokens that both spell alike, and one bucket for all the rest. With few of those, use ULD."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ...errors import StageError
 from ..losses.precision import at_least_float32
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTokens:
+    """Ids (n,) int64 of the shared strings in the student's and in the teacher's vocabulary, and whether all others
+    count together as one more bucket."""
+
+    student: Tensor
+    teacher: Tensor
+    rest: bool
+
+    def both(self, output: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        """log probabilities (..., n + 1) at `temperature` of logits over the two vocabularies."""
+        sides = ((output, self.student), (target, self.teacher))
+        first, second = (buckets(at_least_float32(x) / temperature, ids, rest=self.rest) for x, ids in sides)
+        return first, second
+
+
+def read_vocabulary(path: str) -> dict[str, int]:
+    """Token to id of a vocab.json, or of a tokenizer.json of transformers. StageError for a file that is neither."""
+    try:
+        content = json.loads(Path(path).read_text("utf-8"))
+        found = content["model"]["vocab"] if isinstance(content.get("model"), dict) else content
+        if isinstance(found, list):  # Unigram: pairs of token and score, in the order of ids
+            found = {token: number for number, (token, _) in enumerate(found)}
+        if not found or not all(isinstance(number, int) for number in found.values()):
+            raise ValueError("its values are no ids")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise StageError(f"vocabulary: {path} is no vocab.json or tokenizer.json ({error})") from error
+    added = content.get("added_tokens", ()) if isinstance(content.get("model"), dict) else ()
+    return {**found, **{token["content"]: token["id"] for token in added}}
 
 
 def shared_ids(

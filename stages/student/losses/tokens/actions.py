@@ -22,8 +22,8 @@ def action_kl(
     output: Tensor,
     target: Tensor,
     *,
-    vocabulary: int | None = None,
-    target_vocabulary: int | None = None,
+    token_ids: int | None = None,
+    target_token_ids: int | None = None,
     bins: int = 256,
     temperature: float = 1.0,
     mask: Tensor | None = None,
@@ -35,8 +35,8 @@ def action_kl(
     given is read at its last `bins` ids, in the order of the bins; one without holds the bins themselves, (B, T, bins).
     What text tokens get is not looked at. 0 where both agree on the actions.
     """
-    student = _bins(output, vocabulary, bins, "output")
-    teacher = _bins(target, target_vocabulary, bins, "signal")
+    student = _bins(output, token_ids, bins, "output")
+    teacher = _bins(target, target_token_ids, bins, "signal")
     return forward_kl(student, teacher, temperature=temperature, mask=mask, average=average)
 
 
