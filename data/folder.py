@@ -5,7 +5,7 @@ to notice files that come later: the listing is made once, when the source is op
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,10 +43,14 @@ class FolderShard:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
+        return self.part(index, ("image",))
+
+    def part(self, index: int, fields: Collection[str]) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(f"shard {self.name!r} has {len(self)} samples and no sample {index}")
         image = self.images[index]
-        return Sample(image.id, self.name, self._bytes(image), None if image.label < 0 else image.label)
+        data = self._bytes(image) if "image" in fields else b""
+        return Sample(image.id, self.name, data, None if image.label < 0 else image.label)
 
     def checksum(self) -> str:
         digest = xxhash.xxh3_128()

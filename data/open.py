@@ -31,6 +31,7 @@ def _tar_source(spec: SourceSpec, remote: RemoteFiles | None) -> TarSource:
         label=spec.label and spec.label.lower().lstrip("."),
         classes=len(spec.classes),
         others=tuple((name, field.kind, _extensions(field.ext)) for name, field in spec.fields.items()),
+        optional=frozenset(name for name, field in spec.fields.items() if field.optional),
     )
     sizes = {name: _bytes(file) for name, file in zip(names, files, strict=True)}
     return TarSource(dict(zip(names, files, strict=True)), sizes, fields, spec.classes)

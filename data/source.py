@@ -4,7 +4,7 @@ Nothing here knows tar files or folders. A source refuses to shuffle and to spli
 split by taking `shards()[rank::world]`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -34,6 +34,10 @@ class Shard(Protocol):
 
     def __getitem__(self, index: int) -> Sample:
         """Sample `index`, 0 <= index < len. Raises IndexError beyond, DataError when its bytes cannot be read."""
+        ...
+
+    def part(self, index: int, fields: Collection[str]) -> Sample:
+        """The same sample with these fields alone, `image` among them or not: nothing else is read."""
         ...
 
     def checksum(self) -> str:

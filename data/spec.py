@@ -14,6 +14,7 @@ class FieldSpec(BaseModel):
 
     kind: Literal["text", "array", "json"] = Field(description="text: UTF-8; array: .npy, or a .npz of numbers; json")
     ext: tuple[str, ...] = Field(min_length=1, description="extensions that hold it, the first that is there counts")
+    optional: bool = Field(False, description="some samples lack it, such as a label field; else that is an error")
 
 
 def _new(name: str) -> str:

@@ -28,6 +28,7 @@ class Fields:
     label: str | None
     classes: int  # 0 when the classes were not named
     others: tuple[tuple[str, str, tuple[str, ...]], ...] = ()  # (name, kind, extensions)
+    optional: frozenset[str] = frozenset()  # those of the others that a sample may lack
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -38,7 +39,7 @@ class Fields:
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """What is known of a shard before an image is read: `extents[name]` int64 (n, 2), offset and size of a field of
-    each sample ("image" is one), and `labels` int64 (n,), -1 for none."""
+    each sample ("image" is one; -1 where a sample lacks an optional one), and `labels` int64 (n,), -1 for none."""
 
     ids: tuple[str, ...]
     extents: Mapping[str, np.ndarray]
@@ -52,26 +53,31 @@ def catalogue(path: Path, fields: Fields, size: int, modified: int) -> Catalogue
     wanted = {name: extensions for name, _, extensions in fields.others}
     if fields.image:
         wanted["image"] = fields.image
-    extents = {name: _extents(path, index, name, extensions) for name, extensions in wanted.items()}
+    extents = {
+        name: _extents(path, index, name, extensions, name in fields.optional) for name, extensions in wanted.items()
+    }
     labels = np.array(_labels(path, index, fields), dtype=np.int64)
     labels.setflags(write=False)
     return Catalogue(index.ids, extents, labels)
 
 
-def _extents(path: Path, index: TarIndex, name: str, extensions: tuple[str, ...]) -> np.ndarray:
-    found = [_extent(path, index, sample, name, extensions) for sample in range(len(index.ids))]
+def _extents(path: Path, index: TarIndex, name: str, extensions: tuple[str, ...], optional: bool) -> np.ndarray:
+    found = [_extent(path, index, sample, name, extensions, optional) for sample in range(len(index.ids))]
     return np.array([(extent.offset, extent.size) for extent in found], dtype=np.int64).reshape(len(found), 2)
 
 
-def _extent(path: Path, index: TarIndex, sample: int, name: str, extensions: tuple[str, ...]) -> Extent:
+def _extent(path: Path, index: TarIndex, sample: int, name: str, extensions: tuple[str, ...], optional: bool) -> Extent:
     held = index.fields[sample]
     for extension in extensions:
         if extension in held:
             return held[extension]
+    if optional:
+        return Extent(-1, -1)
     setting = "source.image" if name == "image" else f"source.fields.{name}.ext"
     raise DataError(
         f"{path}: sample {index.ids[sample]!r} has no {name}: {setting} is {', '.join(extensions)}, "
         f"and it holds {', '.join(sorted(held))}. Add the {name}'s extension to {setting}, or leave the sample out"
+        f"{'' if name == 'image' else f', or set source.fields.{name}.optional where some samples lack it'}"
     )
 
 

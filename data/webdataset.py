@@ -6,7 +6,7 @@ when it lies in an object store.
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -51,10 +51,14 @@ class TarShard:
         return len(self._catalogue.ids)
 
     def __getitem__(self, index: int) -> Sample:
+        return self.part(index, self._catalogue.extents)
+
+    def part(self, index: int, fields: Collection[str]) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(f"shard {self.name!r} has {len(self)} samples and no sample {index}")
         sample, label = self._catalogue.ids[index], int(self._catalogue.labels[index])
-        held = {name: self._bytes(extents[index], sample) for name, extents in self._catalogue.extents.items()}
+        places = {name: extents[index] for name, extents in self._catalogue.extents.items() if name in fields}
+        held = {name: self._bytes(place, sample) for name, place in places.items() if place[1] >= 0}
         return Sample(sample, self.name, held.pop("image", b""), None if label < 0 else label, held)
 
     def _bytes(self, extent: np.ndarray, sample: str) -> bytes:

@@ -1,6 +1,6 @@
 """A few samples of a source, as a source: what a dry run works on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -81,6 +81,10 @@ class FewOfShard:
 
     def __getitem__(self, index: int) -> Sample:
         return self.whole[self._chosen[index]]
+
+    def part(self, index: int, fields: Collection[str]) -> Sample:
+        """Some fields of one of them."""
+        return self.whole.part(self._chosen[index], fields)
 
     def checksum(self) -> str:
         """Of the whole shard: nothing less is ever changed."""

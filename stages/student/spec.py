@@ -74,6 +74,9 @@ class LabelledSpec(BaseModel):
 
     count: int = Field(gt=0)
     per_batch: int = Field(gt=0)
+    fields: tuple[str, ...] | None = Field(
+        None, min_length=1, description="label fields that a chosen sample must have; left out: its class number"
+    )
     seed: int = Field(0, ge=0)
 
 

@@ -1,5 +1,7 @@
 """What each input of a student is made of, as it stands in the YAML."""
 
+from collections.abc import Iterable, Mapping
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -53,3 +55,12 @@ class InputSource(BaseModel):
     def field(self) -> str:
         """The source's field: image, the text's, or the array's without the name behind its dot."""
         return "image" if self.image is not None else (self.text or (self.array or "").partition(".")[0])
+
+
+def asked_sources(students: Iterable[tuple[str, Mapping[str, InputSource]]]) -> dict[InputSource, str]:
+    """{what an input is made of: where it is asked for first} of students, given as (name, takes)."""
+    found: dict[InputSource, str] = {}
+    for student, takes in students:
+        for name, source in takes.items():
+            found.setdefault(source, f"students.{student}.inputs.{name}")
+    return found

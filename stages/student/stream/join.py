@@ -5,19 +5,23 @@ cache when it keeps pixels; else they are drawn again from the sample and the pa
 """
 
 import threading
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ....cache import Cache
 from ....data import Shard, Source, ViewPolicy
+from ....data.views.captions import drawn_captions
 from ....data.views.replaying import replay_rows
 from ...cache_identity import PIXELS
 from ...errors import StageError
+from ..inputs.opened import OpenedShard
 
 
 class Join:
-    """Canonical views of cache rows. Safe in threads and after a fork."""
+    """The samples of cache rows, and their canonical views. Safe in threads and after a fork."""
 
     def __init__(self, cache: Cache, source: Source, policy: ViewPolicy) -> None:
         self._cache, self._source, self._policy = cache, source, policy
@@ -36,23 +40,43 @@ class Join:
         back = np.argsort(np.argsort(shard, kind="stable"), kind="stable")
         return np.concatenate([np.zeros(0, np.str_), *found])[back]
 
+    @property
+    def cache(self) -> Cache:
+        return self._cache
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Kind of each field of the source by its name."""
+        return self._source.kinds
+
+    def opened(self, name: str) -> OpenedShard:
+        """A shard of the source, held against the cache's. Raises StageError when they do not match."""
+        drawn = drawn_captions(self._policy, self._cache.reader(name).parameters)
+        return OpenedShard(self._shard(name), self.kinds, self._policy.count, drawn)
+
+    def by_shard(self, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """(shard, rows inside it, their places in `rows`) of each shard that `rows` are of."""
+        shard, local = self._cache.locate(rows)
+        for number in np.unique(shard):
+            places = np.flatnonzero(shard == number)
+            yield self._cache.shards[number], local[places], places
+
     def views(self, rows: np.ndarray) -> np.ndarray:
         """Canonical views of rows: uint8 (n, H, W, C). Raises StageError when source and cache do not match."""
         if PIXELS in self._cache.manifest.signals:
             return self._cache.encoded(PIXELS, rows)["values"]
         policy = self._policy
         out = np.empty((len(rows), policy.size, policy.size, policy.channels), np.uint8)
-        shard, local = self._cache.locate(rows)
-        for number in np.unique(shard):
-            name = self._cache.shards[number]
-            places = np.flatnonzero(shard == number)
-            self._replay(name, local[places], places, out)
+        for name, local, places in self.by_shard(rows):
+            self._replay(name, local, places, out)
         return out
 
     def _replay(self, name: str, local: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
         opened, parameters = self._shard(name), self._cache.reader(name).parameters
         views = np.empty((len(places), *out.shape[1:]), np.uint8)
-        replay_rows(self._policy, opened.__getitem__, local // self._policy.count, parameters[local], views)
+        replay_rows(
+            self._policy, partial(opened.part, fields=("image",)), local // self._policy.count, parameters[local], views
+        )
         out[places] = views
 
     def _shard(self, name: str) -> Shard:

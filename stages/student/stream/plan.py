@@ -4,7 +4,7 @@ Rows [0:labelled] of a batch come from the samples that keep their labels, the r
 its own endless sequence of shuffled epochs; nothing is dropped at an epoch's end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,7 +30,9 @@ class StepRows:
 class StepPlan:
     """Says which rows are in batch t, and which sample stands in for which in a shuffled cache."""
 
-    def __init__(self, cache: Cache, train: TrainSpec) -> None:
+    def __init__(self, cache: Cache, train: TrainSpec, present: Mapping[str, np.ndarray] | None = None) -> None:
+        """`present` says which samples have each label field, bool (samples,)."""
+        self._present = present or {}
         self._train, self._views = train, cache.manifest.views
         self._order = ShuffledOrder.of(cache.row_counts, cache.manifest.block, train.window, train.shuffle_seed)
         self.rows, self.samples = cache.rows, cache.rows // cache.manifest.views
@@ -97,14 +99,29 @@ class StepPlan:
             position, count = position + take, count - take
         return np.concatenate(pieces)
 
+    def _have(self, spec: LabelledSpec) -> np.ndarray:
+        """Which samples may be chosen, bool (samples,)."""
+        if spec.fields is None:
+            return np.asarray(self.labels >= 0)
+        found: np.ndarray = np.logical_and.reduce([self._present[field] for field in spec.fields])
+        return found
+
+    def labelled_samples(self) -> np.ndarray:
+        """Numbers of the samples whose labels are seen."""
+        return np.arange(self.samples) if self._subset is None else np.unique(self._subset // self._views)
+
     def _choose(self, spec: LabelledSpec) -> np.ndarray:
         """Rows (all views) of the samples that keep their labels."""
         if spec.per_batch > self._train.batch_size:
             raise StageError(
                 f"train.labelled.per_batch ({spec.per_batch}) is more than train.batch_size ({self._train.batch_size})"
             )
-        candidates = np.flatnonzero(self.labels >= 0)
+        candidates = np.flatnonzero(self._have(spec))
         if len(candidates) < spec.count:
-            raise StageError(f"train.labelled.count is {spec.count}, and only {len(candidates)} samples have a label")
+            what = f"{' and '.join(spec.fields)}" if spec.fields else "a label"
+            hint = "" if spec.fields else "; where labels are fields, name them under train.labelled.fields"
+            raise StageError(
+                f"train.labelled.count is {spec.count}, and only {len(candidates)} samples have {what}{hint}"
+            )
         chosen = np.sort(random_generator(spec.seed, _SUBSET).permutation(candidates)[: spec.count])
         return (chosen[:, None] * self._views + np.arange(self._views)).reshape(-1)

@@ -14,14 +14,19 @@ from ....cache import Cache, HeadLogits, SignalSchema
 from ...cache_identity import PIXELS
 from ...errors import StageError
 from ...worker_errors import HandsOver, raised
+from ..inputs.feed import Feed
+from ..inputs.labels import LabelField, LabelShape, read_labels
 from ..inputs.shape import InputShape
-from ..spec import InputSource, TrainSpec
+from ..inputs.shared import Column
+from ..spec import InputSource, InputSpec, TrainSpec
 from .batch import Batch, Target
 from .join import Join
 from .pinned import as_tensors, pinned_parts
 from .plan import StepPlan
 
 _AHEAD = 2  # batches that wait for the device
+
+_IMAGES = {InputSource(image=InputSpec()): "input"}
 
 Parts = dict[str, dict[str, torch.Tensor]]
 
@@ -32,16 +37,25 @@ class HostBatch:
 
     step: int
     rows: np.ndarray
-    views: torch.Tensor
+    views: torch.Tensor | None
     labels: torch.Tensor
     labelled: int
     signals: Parts
     shuffled: Parts
+    columns: Mapping[InputSource, Column]
+    fields: Mapping[str, torch.Tensor]
 
     def pin_memory(self) -> "HostBatch":
         """Called by the DataLoader's pinning thread: copies to the device then overlap with its work."""
-        views, labels = self.views.pin_memory(), self.labels.pin_memory()
-        return replace(self, views=views, labels=labels, signals=_pinned(self.signals), shuffled=_pinned(self.shuffled))
+        return replace(
+            self,
+            views=None if self.views is None else self.views.pin_memory(),
+            labels=self.labels.pin_memory(),
+            signals=_pinned(self.signals),
+            shuffled=_pinned(self.shuffled),
+            columns={source: column.pin_memory() for source, column in self.columns.items()},
+            fields={name: values.pin_memory() for name, values in self.fields.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,8 @@ class HostBatches(Dataset[HostBatch]):
     `pinned` signals are gathered straight into pinned memory, which a worker process cannot do."""
 
     cache: Cache
-    join: Join
+    feed: Feed
+    fields: Mapping[str, LabelField]
     plan: StepPlan
     signals: Sequence[str]
     shuffled: bool
@@ -62,22 +77,27 @@ class HostBatches(Dataset[HostBatch]):
         self._prefetch(step)
         chosen = self.plan.step(step)
         rows = chosen.rows
-        labels = self.plan.labels[rows // self.cache.manifest.views]
+        samples = rows // self.cache.manifest.views
+        labels = self.plan.labels[samples]
+        fields = {name: field.values[samples] for name, field in self.fields.items()}
         if self.hide_labels:
-            labels[chosen.labelled :] = -1
+            for hidden, nothing in ((labels, -1), *((values, 0) for values in fields.values())):
+                hidden[chosen.labelled :] = nothing
         partners = self.plan.partners(rows) if self.shuffled else rows
         return HostBatch(
             step,
             rows,
-            torch.from_numpy(self.join.views(rows)),
+            self.feed.views(rows),
             torch.from_numpy(labels),
             chosen.labelled,
             self._read(rows),
             self._read(partners) if self.shuffled else {},
+            self.feed.columns(rows, self.pinned),
+            {name: torch.from_numpy(values) for name, values in fields.items()},
         )
 
     def _prefetch(self, step: int) -> None:
-        pixels = [PIXELS] if PIXELS in self.cache.manifest.signals else []
+        pixels = [PIXELS] if self.feed.images and PIXELS in self.cache.manifest.signals else []
         for starts, stops in self.plan.ahead(step, step == self.first):
             self.cache.prefetch([*self.signals, *pixels], starts, stops)
 
@@ -94,32 +114,58 @@ class HostBatches(Dataset[HostBatch]):
 class Stream:
     """Batches of a complete cache joined to its source, on a device.
 
-    Only `signals` are read. Raises CacheError for a cache with missing shards or signals.
+    Only `signals`, `sources` (what students see; images when left out) and the label `fields` are read. Raises
+    CacheError for a cache with missing shards or signals, and as Feed and read_labels do.
     """
 
     def __init__(
-        self, cache: Cache, join: Join, train: TrainSpec, signals: Sequence[str], device: torch.device, shuffled: bool
+        self,
+        cache: Cache,
+        join: Join,
+        train: TrainSpec,
+        signals: Sequence[str],
+        device: torch.device,
+        shuffled: bool,
+        sources: Mapping[InputSource, str] | None = None,
+        fields: Sequence[str] = (),
     ) -> None:
         cache.require_complete(signals)
-        self._cache, self._train, self._device = cache, train, device
-        self.plan = StepPlan(cache, train)
+        self._cache, self._join, self._train, self._device = cache, join, train, device
+        chosen = (train.labelled.fields or ()) if train.labelled is not None else ()
+        found = {name: read_labels(join, name) for name in dict.fromkeys((*fields, *chosen))}
+        self._present = {name: field.present for name, field in found.items()}
+        self.fields: Mapping[str, LabelShape] = {name: found[name].shape for name in fields}
+        self.plan = StepPlan(cache, train, self._present)
+        feed = Feed(join, _IMAGES if sources is None else sources)
         self.signals: Mapping[str, SignalSchema] = cache.manifest.signals
         self.cache_fingerprint: Mapping[str, Any] = cache.manifest.fingerprint
-        self._host = HostBatches(cache, join, self.plan, tuple(signals), shuffled, train.labelled is not None)
+        read = {name: found[name] for name in fields}
+        hide = train.labelled is not None
+        self._host = HostBatches(cache, feed, read, self.plan, tuple(signals), shuffled, hide)
+        for name in fields:
+            self._require_field(name)
 
     def input_shapes(self, takes: Mapping[str, InputSource]) -> Mapping[str, InputShape]:
         """How the texts and arrays among a student's inputs look, with their masks and lengths."""
-        return {}
+        return self._host.feed.shapes(takes)
 
     def require_labels(self) -> None:
-        """Raise StageError naming a sample without a label, when the labelled rows would hold it."""
-        if self._train.labelled is None and np.any(self.plan.labels < 0):
-            number = int(np.argmax(self.plan.labels < 0))
-            name = self._host.join.ids(np.array([number * self._cache.manifest.views]))[0]
-            raise StageError(
-                f"sample {str(name)!r} has no label, and a term that reads labels needs one: set "
-                "train.labelled.count to train with the labels there are, or drop the term"
-            )
+        """Raise StageError naming a sample without a class number, when the labelled rows would hold it."""
+        self._require(self.plan.labels >= 0, "label", "a term that reads labels needs one")
+
+    def _require_field(self, name: str) -> None:
+        self._require(self._present[name], f"field {name!r}", "a term has it as its label")
+
+    def _require(self, there: np.ndarray, what: str, why: str) -> None:
+        samples = self.plan.labelled_samples()
+        missing = samples[~there[samples]]
+        if not len(missing):
+            return
+        name = self._join.ids(missing[:1] * self._cache.manifest.views)[0]
+        advice = "set train.labelled.count to train with the labels there are, or drop the term"
+        if self._train.labelled is not None:
+            advice = "name under train.labelled.fields each field that a labelled sample must have, or drop the term"
+        raise StageError(f"sample {str(name)!r} has no {what}, and {why}: {advice}")
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """Batches start..stop, in order, prepared ahead of the device."""
@@ -140,12 +186,14 @@ class Stream:
         return Batch(
             host.step,
             host.rows,
-            host.views.to(self._device, non_blocking=True),
+            None if host.views is None else host.views.to(self._device, non_blocking=True),
             host.labels.to(self._device, non_blocking=True),
             host.labelled,
             self._decode(host.signals),
             self._decode(host.shuffled),
-            self._host.join.ids,
+            self._join.ids,
+            {source: column.to(self._device) for source, column in host.columns.items()},
+            {name: values.to(self._device, non_blocking=True) for name, values in host.fields.items()},
         )
 
     def _decode(self, encoded: Parts) -> dict[str, Target]:

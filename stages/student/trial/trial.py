@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..inputs.spec import InputSource, asked_sources
 from ..losses import LOSSES
 from ..spec import Arm, StudentSpec, TermSpec, TrainSpec
 from .arms import arm_terms
@@ -70,6 +71,11 @@ def needs_labels(trials: Iterable[Trial]) -> bool:
 def needed_fields(trials: Iterable[Trial]) -> tuple[str, ...]:
     """The label fields that some trial reads, in the order of first use."""
     return tuple(dict.fromkeys(term.label for trial in trials for term in trial.terms if term.label is not None))
+
+
+def needed_sources(trials: Iterable[Trial]) -> dict[InputSource, str]:
+    """What the students of trials see, and where in the settings each is asked for first."""
+    return asked_sources((trial.student.name, trial.student.takes) for trial in trials)
 
 
 def needs_shuffled(trials: Iterable[Trial]) -> bool:
