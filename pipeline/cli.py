@@ -10,6 +10,7 @@ import typer
 from .commands import cache, check, evaluate, init, report, run, teacher, train
 from .console import errors
 from .interruption import INTERRUPTED, Stopped, interrupted_early
+from .launching.attempt import recorded_attempt
 
 EXAMPLES = "Start with [bold]teachercache init recipe.yaml[/bold], then [bold]teachercache run recipe.yaml[/bold]."
 
@@ -49,6 +50,11 @@ def main() -> None:
     # transformers warns once per image processor when torchvision is absent, which is as it should be here
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    with recorded_attempt():
+        _run()
+
+
+def _run() -> None:
     try:
         with interrupted_early():
             app()

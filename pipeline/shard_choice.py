@@ -17,18 +17,23 @@ def choose_shards(config: CacheConfig, text: str | None) -> Callable[[str], bool
 
 def named_shards(names: list[str], text: str) -> set[str]:
     """Those of `names` that a text such as "train-0003" or "0-3,7" means. Raises ConfigError for what there is not."""
-    chosen: set[str] = set()
+    return named_items(names, text, "--shards", "shard")
+
+
+def named_items(names: list[str], text: str, option: str, what: str) -> set[str]:
+    """The same for names of another kind, `what`, given under another option."""
+    known, chosen = set(names), set()
     for item in (part.strip() for part in text.split(",")):
-        chosen |= {item} if item in names else _by_number(item, names)
+        chosen |= {item} if item in known else _by_number(item, names, option, what)
     return chosen
 
 
-def _by_number(item: str, names: list[str]) -> set[str]:
+def _by_number(item: str, names: list[str], option: str, what: str) -> set[str]:
     first, _, last = item.partition("-")
     try:
         start, stop = int(first), int(last or first) + 1
     except ValueError:
-        raise ConfigError(f"--shards: {item!r} is no shard; the first one is {names[0]!r}") from None
+        raise ConfigError(f"{option}: {item!r} is no {what}; the first one is {names[0]!r}") from None
     if not 0 <= start < stop <= len(names):
-        raise ConfigError(f"--shards: {item} is outside 0-{len(names) - 1}")
+        raise ConfigError(f"{option}: {item} is outside 0-{len(names) - 1}")
     return set(names[start:stop])

@@ -1,7 +1,7 @@
 """Phase two as the configuration asks for it: every trial side by side on one stream. No teacher is looked at."""
 
 import difflib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from ..cache import Cache
 from ..stages.device import pick_device
@@ -10,16 +10,28 @@ from ..stages.student.models.builders import StudentShape
 from ..stages.student.stream.join import Join
 from ..stages.student.stream.stream import Stream
 from ..stages.student.trial.training import TrialResult
-from ..stages.student.trial.trial import Trial, needed_signals, needs_shuffled, plan_trials
+from ..stages.student.trial.trial import (
+    Trial,
+    needed_fields,
+    needed_signals,
+    needed_sources,
+    needs_shuffled,
+    plan_trials,
+)
 from .config import Config
 from .console import Bar, console, counted, progress_bar
 from .errors import ConfigError
 from .jobs import open_joined
+from .shard_choice import named_items
 
 
 def train_students(config: Config, stop: Callable[[], bool], names: Collection[str] = ()) -> list[TrialResult]:
     """Train every trial (or those of the students named) that is not finished, and say how each ended."""
-    trials = chosen_trials(config, names)
+    return train_trials(config, chosen_trials(config, names), stop)
+
+
+def train_trials(config: Config, trials: Sequence[Trial], stop: Callable[[], bool]) -> list[TrialResult]:
+    """Train those trials that are not finished, and say how each ended."""
     cache, join = open_joined(config)
     with progress_bar(f"{len(trials)} students", "steps") as bar:
         results = train_fleet(
@@ -36,8 +48,9 @@ def train_students(config: Config, stop: Callable[[], bool], names: Collection[s
     return results
 
 
-def chosen_trials(config: Config, names: Collection[str] = ()) -> tuple[Trial, ...]:
-    """The trials of the configuration, or of the students named. Raises ConfigError for a student there is not."""
+def chosen_trials(config: Config, names: Collection[str] = (), text: str | None = None) -> tuple[Trial, ...]:
+    """The trials of the configuration, or of the students named; of these the ones that `text` names, or numbers in
+    the configuration's order ("0-3,7"). Raises ConfigError for a student or a trial there is not."""
     known = [student.name for student in config.students]
     for name in names:
         if name not in known:
@@ -45,14 +58,19 @@ def chosen_trials(config: Config, names: Collection[str] = ()) -> tuple[Trial, .
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise ConfigError(f"--student {name}: the configuration has no such student; {hint}")
     chosen = [student for student in config.students if not names or student.name in names]
-    return plan_trials(chosen, config.train)
+    trials = plan_trials(chosen, config.train)
+    if text is None:
+        return trials
+    kept = named_items([trial.name for trial in trials], text, "--trials", "trial")
+    return tuple(trial for trial in trials if trial.name in kept)
 
 
 def open_stream(config: Config, cache: Cache, join: Join, trials: Collection[Trial]) -> Stream:
     """The stream that these trials share; it reads the signals that they need and no other."""
     device = pick_device(config.train.device)
     signals = [name for name in needed_signals(trials) if name in cache.manifest.signals]
-    return Stream(cache, join, config.train, signals, device, needs_shuffled(trials))
+    shuffled, fields = needs_shuffled(trials), needed_fields(trials)
+    return Stream(cache, join, config.train, signals, device, shuffled, needed_sources(trials), fields)
 
 
 def student_shape(config: Config, cache: Cache) -> StudentShape:

@@ -3,29 +3,35 @@
 from ..config import load_config
 from ..console import console
 from ..interruption import interruptible
-from .arguments import ConfigPath
+from .arguments import ConfigPath, LaunchDryRun, LaunchName, chosen_launch
 
 
-def run(config: ConfigPath) -> None:
+def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = False) -> None:
     """Build the caches, train every student, evaluate them, and write the report.
 
     Example: [bold]teachercache run recipe.yaml[/bold]
 
     The same command again continues where it stopped, and does nothing twice.
     """
+    loaded = load_config(config)
+    elsewhere = chosen_launch(loaded, launch, dry_run)
+    if elsewhere is not None:
+        from ..launching.launch import launch_command
+
+        launch_command(loaded, config, elsewhere, "run", dry_run)
+        return
     from ..building import build_caches
     from ..evaluating import evaluate_run
     from ..first_look import look_at_students
     from ..reporting import report_run
-    from ..training import train_students
+    from ..training import chosen_trials, train_trials
 
-    loaded = load_config(config)
     look_at_students(loaded)
     with interruptible() as stop:
         console.rule("1 of 4  teacher")
         build_caches(loaded, stop)
         console.rule("2 of 4  students")
-        train_students(loaded, stop)
+        train_trials(loaded, chosen_trials(loaded), stop)
         console.rule("3 of 4  evaluation")
         evaluate_run(loaded, stop)
         console.rule("4 of 4  report")

@@ -6,12 +6,18 @@ import typer
 
 from ..config import load_config
 from ..interruption import interruptible
-from .arguments import ConfigPath
+from .arguments import ConfigPath, LaunchDryRun, LaunchName, Settle, chosen_launch
 
 
 def train(
     config: ConfigPath,
     student: Annotated[list[str] | None, typer.Option(help="only this student; may be given several times")] = None,
+    trials: Annotated[
+        str | None, typer.Option(help="only these trials: names such as cnn/distilled/seed-0, or numbers such as 0-3,7")
+    ] = None,
+    launch: LaunchName = None,
+    dry_run: LaunchDryRun = False,
+    settle: Settle = None,
 ) -> None:
     """Train every student of the configuration side by side from the cache; no teacher is loaded.
 
@@ -19,8 +25,19 @@ def train(
 
     The same command again continues from the newest checkpoints.
     """
-    from ..training import train_students
+    from ..training import chosen_trials, train_trials
 
     loaded = load_config(config)
+    chosen = chosen_trials(loaded, student or (), trials)
+    elsewhere = chosen_launch(loaded, launch, dry_run)
+    if elsewhere is not None:
+        from ..launching.launch import launch_command
+
+        launch_command(loaded, config, elsewhere, "train", dry_run, trials=chosen)
+        return
     with interruptible() as stop:
-        train_students(loaded, stop, student or ())
+        if settle is not None:
+            from ..launching.settling import await_cache
+
+            await_cache(loaded, settle, stop)
+        train_trials(loaded, chosen, stop)

@@ -7,12 +7,22 @@ import typer
 from ...config import load_cache_config
 from ...interruption import interruptible
 from ...shard_choice import choose_shards
-from ..arguments import ConfigPath
+from ..arguments import ConfigPath, LaunchDryRun, LaunchName, chosen_launch
 
 
 def build(
     config: ConfigPath,
     shards: Annotated[str | None, typer.Option(help="only these shards: names, or numbers such as 0-3,7")] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(help="only the `training` cache, or the one of a held-out set; --shards are of its source"),
+    ] = None,
+    checked: Annotated[
+        bool,
+        typer.Option("--checked", help="with --part: ids of all samples were compared before; open these shards only"),
+    ] = False,
+    launch: LaunchName = None,
+    dry_run: LaunchDryRun = False,
 ) -> None:
     """Run the teacher over every shard that is missing, and keep what it says.
 
@@ -20,8 +30,18 @@ def build(
 
     The same command again continues where it stopped.
     """
-    from ...building import build_caches
-
     loaded = load_cache_config(config)
+    elsewhere = chosen_launch(loaded, launch, dry_run)
+    if elsewhere is not None:
+        from ...launching.launch import launch_command
+
+        launch_command(loaded, config, elsewhere, "cache", dry_run, shards)
+        return
+    from ...building import build_caches
+    from ...part_building import build_part
+
     with interruptible() as stop:
-        build_caches(loaded, stop, choose_shards(loaded, shards))
+        if part is None:
+            build_caches(loaded, stop, choose_shards(loaded, shards))
+        else:
+            build_part(loaded, part, shards, checked, stop)

@@ -1,0 +1,92 @@
+"""Which stages and tasks a command consists of: missing shards, trials that are not finished, evaluation, report.
+
+The plan is made once, of what is missing now. A task that finds its work done by somebody else has nothing to do.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ...cache import open_cache
+from ...cache.opening import cache_exists
+from ...stages.student.files.saved import is_saved
+from ...stages.student.trial.trial import Trial
+from ...stages.teacher.extension import member_jobs
+from ...stages.teacher.job import CacheJob
+from ..building import cache_jobs, held_out_jobs
+from ..config import CacheConfig, Config
+from ..part_building import TRAINING
+from ..shard_choice import named_shards
+from .division import numbers_text, shares, waves
+from .spec import LaunchSpec
+from .task import Stage, Task
+
+_SLURM_TASKS, _LOCAL_TASKS = 32, 1  # of a stage, when nobody says how many
+
+
+def task_count(launch: LaunchSpec) -> int:
+    """Most tasks of a stage."""
+    if launch.array is not None:
+        return launch.array
+    return _SLURM_TASKS if launch.engine == "slurm" else launch.workers or _LOCAL_TASKS
+
+
+def cache_stage(config: CacheConfig, launch: LaunchSpec, recipe: Path, chosen: str | None = None) -> Stage:
+    """Tasks that build the missing shards (of the training cache, those of `chosen`), and the held-out caches.
+
+    Raises what the build itself would raise before its first shard: every sample's id is looked at, here and once.
+    """
+    training, *_ = cache_jobs(config)
+    tasks = _shard_tasks(training, TRAINING, launch, recipe, _missing(training, chosen))
+    for name, job in (held_out_jobs(config) if isinstance(config, Config) else {}).items():
+        tasks += _shard_tasks(job, name, launch, recipe, _missing(job))
+    return Stage("cache", tuple(tasks))
+
+
+def train_stage(config: Config, trials: Sequence[Trial], launch: LaunchSpec, recipe: Path) -> Stage:
+    """Tasks that train those of `trials` that are not finished, a wave of them in each."""
+    students = config.run / "students"
+    names = [trial.name for trial in trials if not is_saved(trial.folder(students))]
+    parts = waves(names, launch.wave) if launch.wave else shares(names, task_count(launch))
+    commands = [_command(recipe, "train", *_settle(launch), "--trials", ",".join(part)) for part in parts]
+    tasks = (Task(command, trials=tuple(part)) for command, part in zip(commands, parts, strict=True))
+    return Stage("train", tuple(tasks))
+
+
+def single_stage(name: Literal["evaluate", "report"], launch: LaunchSpec, recipe: Path) -> Stage:
+    """Evaluation or report: one task each, which verifies what it needs."""
+    return Stage(name, (Task(_command(recipe, name, *_settle(launch))),))
+
+
+def _settle(launch: LaunchSpec) -> tuple[str, str]:
+    return "--settle", f"{launch.settle:g}"
+
+
+def _command(recipe: Path, *words: str) -> tuple[str, ...]:
+    """A task's command line: the verb, the job's own configuration, and never another launch."""
+    verbs = words[:2] if words[0] == "cache" else words[:1]
+    return (*verbs, str(recipe.absolute()), "--launch", "inline", *words[len(verbs) :])
+
+
+def _shard_tasks(job: CacheJob, part: str, launch: LaunchSpec, recipe: Path, missing: Sequence[int]) -> list[Task]:
+    tasks = []
+    for share in shares(missing, task_count(launch), launch.shards):
+        text = numbers_text(share)
+        command = _command(recipe, "cache", "build", "--part", part, "--checked", "--shards", text)
+        tasks.append(Task(command, str(job.root), text))
+    return tasks
+
+
+def _missing(job: CacheJob, chosen: str | None = None) -> list[int]:
+    """Numbers of the shards that the cache or one of its extensions lacks, in the source's order."""
+    names = list(job.source.shards())
+    lacking = {shard for member in member_jobs(job) for shard in _lacking(member)}
+    if chosen is not None:
+        lacking &= named_shards(names, chosen)
+    return [number for number, name in enumerate(names) if name in lacking]
+
+
+def _lacking(job: CacheJob) -> Sequence[str]:
+    if not cache_exists(job.address):
+        return list(job.source.shards())
+    return open_cache(job.address, extensions=False).missing()

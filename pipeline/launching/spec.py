@@ -1,0 +1,33 @@
+"""The `launch` section of the YAML: where commands run, and how large a task is. It changes no result."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+EngineName = Literal["inline", "local", "slurm"]
+Gres = Annotated[str, Field(pattern=r"^[\w.:,*-]+$")]
+
+
+class LaunchSpec(BaseModel):
+    """Where the tasks of a command run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    engine: EngineName = "inline"
+    array: int | None = Field(None, gt=0, description="most tasks of a stage")
+    shards: int = Field(1, gt=0, description="fewest shards of a task")
+    wave: int | None = Field(None, gt=0, description="trials that one task trains side by side")
+    workers: int | None = Field(None, gt=0, description="tasks at once")
+    crashes: int = Field(3, ge=0, description="how often a task that was killed is started again")
+    settle: float = Field(60.0, ge=0, description="seconds that a stage waits for files of the one before to be seen")
+    stagger: float = Field(0.0, ge=0, description="seconds between the starts of two tasks")
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    gres: Gres | None = Field(None, description="generic resources of a task, such as gpu:1")
+    cpus: int | None = Field(None, gt=0, description="cores of a task")
+    memory: str | None = Field(None, description="main memory of a task, such as 16G")
+    time: str | None = Field(None, description="time limit of a task")
+    signal_delay: int = Field(120, gt=0, description="seconds between the warning and the time limit")
+    setup: tuple[str, ...] = Field((), description="lines of shell before the task")
+    options: tuple[str, ...] = Field((), description="further options of sbatch")
