@@ -77,14 +77,20 @@ class Config(CacheConfig):
 
 def load_config(path: Path) -> Config:
     """Read and check a configuration. Raises ConfigError with one line per thing that is wrong."""
-    return _validated(path, Config, _content(path))
+    return _spelt_out(_validated(path, Config, _content(path)))
 
 
 def load_cache_config(path: Path) -> CacheConfig:
     """The same for phase one alone: a file that names neither students nor training nor evaluation is a whole one."""
     content = _content(path)
     phase_two = {"train", "students", "evaluate"} & set(content)
-    return _validated(path, Config if phase_two else CacheConfig, content)
+    return _spelt_out(_validated(path, Config if phase_two else CacheConfig, content))
+
+
+def _spelt_out(config: _C) -> _C:
+    from .signal_globs import without_globs
+
+    return without_globs(config)
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Of a module of the user's own every module in it. The teacher is loaded once for
 it lacks is found by asking for it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,9 @@ from ..capture import parse_point
 from ..device import pick_device
 from ..errors import StageError
 from .families.family import family_of, open_teacher, teacher_inputs
-from .families.module import build_module
-from .families.vision_language_points import vision_language_points
 from .inputs.loader import PreparedPieces
 from .job import CacheJob
+from .known_points import point_groups
 from .signals.signal_schema import signal_schema
 
 _MANY = 64  # classes from which on few of them say enough
@@ -61,8 +60,7 @@ def describe_teacher(job: CacheJob) -> DescribedTeacher:
     teacher.close()
     del teacher
     family = family_of(job.teacher, job.folder)
-    groups = [*(vision_language_points(config) if family == "vision-language" else _groups(config))]
-    groups += [[path] for path in _paths(job)] if family == "module" else []
+    groups = point_groups(job.teacher, family, config)
     found = [point for group in groups for point in _described(job, group, inputs, device, prepare.longest)]
     return DescribedTeacher(family, facts, tuple(found))
 
@@ -106,28 +104,3 @@ def _choice(point: str, shape: tuple[int, ...]) -> SignalSpec:
             return SignalSpec(codec="int8")
         case _:
             return SignalSpec(codec="f16")
-
-
-def _groups(config: Any) -> Iterator[list[str]]:
-    """Points that a teacher has all of, or none."""
-    yield from (["logits"], ["embedding"], ["image_embeds"], ["text_embeds"])
-    towers = {f"{name}.": getattr(config, f"{name}_config", None) for name in ("vision", "text")}
-    for part, settings in {"": config, **towers}.items():
-        layers = _layers(settings)
-        yield [f"{part}hidden.{index}" for index in range(layers + 1)]
-        for kind in ("attention", "qkv"):
-            yield [f"{part}{kind}.{index}" for index in range(layers)]
-
-
-def _paths(job: CacheJob) -> list[str]:
-    """The modules of a module of the user's own, which has no other points."""
-    return [path for path, _ in build_module(job.teacher).named_modules() if path]
-
-
-def _layers(config: Any) -> int:
-    """How many layers, or stages, a configuration says."""
-    for name in ("num_hidden_layers", "depths", "hidden_sizes"):
-        found = getattr(config, name, None)
-        if found is not None:
-            return len(found) if isinstance(found, list | tuple) else int(found)
-    return 0

@@ -57,7 +57,7 @@ def test_shipped_files_are_valid(file: Path) -> None:
             ("views", "operations", 0, "op"),
             "flop",
             "views.operations.0.op: Input should be one of crop, flip, jitter, randaugment, erasing, caption, "
-            "not 'flop'; did you mean flip?",
+            "mixup, cutmix, token_dropout, not 'flop'; did you mean flip?",
         ),
         (
             ("views", "keep_pixels"),

@@ -31,7 +31,7 @@ class Erasing:
 
     def replay(self, image: np.ndarray, parameters: Sequence[float], size: int) -> np.ndarray:
         *box, fill = parameters
-        rows, columns = box_pixels(box, *image.shape[:2], "erase")
+        rows, columns = box_pixels(box, image.shape[0], image.shape[1], "erase")
         if not 0 <= fill <= 255:
             raise DataError(f"{list(parameters)} is no box to erase with a grey: {DRAW_AGAIN}")
         if rows.start >= rows.stop or columns.start >= columns.stop:

@@ -84,7 +84,7 @@ class Cutmix:
         return np.concatenate([partner[:, None], draw_boxes(uniforms[:, 1:], self.scale, self.ratio)], axis=1)
 
     def mix(self, image: np.ndarray, partner: np.ndarray, parameters: Sequence[float]) -> np.ndarray:
-        place = box_pixels(parameters[1:], *image.shape[:2], "paste")
+        place = box_pixels(parameters[1:], image.shape[0], image.shape[1], "paste")
         mixed = image.copy()
         mixed[place] = partner[place]
         return mixed
