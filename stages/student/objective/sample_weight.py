@@ -28,7 +28,7 @@ def sample_weights(spec: SampleWeightSpec, targets: Sequence[Target], rows: int)
     of entropies or margins. StageError for logits that do not say it.
     """
     with torch.no_grad():
-        sure = _sure(spec, targets)[:rows]
+        sure = sureness(spec, targets)[:rows]
         weights = sure if spec.favour == "sure" else 1 - sure
         return normalised(weights.clamp(0, 1))
 
@@ -39,7 +39,8 @@ def normalised(weights: Tensor) -> Tensor:
     return torch.where(mean > 0, weights / mean.where(mean > 0, 1.0), torch.ones_like(weights))
 
 
-def _sure(spec: SampleWeightSpec, targets: Sequence[Target]) -> Tensor:
+def sureness(spec: SampleWeightSpec, targets: Sequence[Target]) -> Tensor:
+    """(B,) of 0 to 1, by the measure alone: `favour` is not looked at."""
     if spec.by == "agreement":
         return _agreement(targets, spec.temperature)
     measure = _certainty if spec.by == "entropy" else _margin
