@@ -16,6 +16,7 @@ from .files.history import Record
 from .files.identity import claim_folder, trial_identity
 from .files.lock import folder_lock
 from .files.saved import is_saved
+from .inputs.labels import LabelShape
 from .inputs.shape import InputShape
 from .models.builders import StudentShape, build_student, output_shapes
 from .objective.objective import Objective, build_objective
@@ -37,6 +38,10 @@ class BatchStream(Protocol):
 
     def input_shapes(self, takes: Mapping[str, InputSource]) -> Mapping[str, InputShape]:
         """How the texts and arrays among a student's inputs look, with their masks and lengths."""
+
+    @property
+    def fields(self) -> Mapping[str, LabelShape]:
+        """How the label fields look that terms read."""
 
     def require_labels(self) -> None:
         """Raise StageError when a labelled row of some batch would have no label."""
@@ -168,7 +173,7 @@ def _student_and_objective(trial: Trial, stream: BatchStream, shape: StudentShap
     shape = _shape_of(trial.student, stream, shape)
     student = build_student(trial.student, shape, trial.outputs, trial.seed)
     outputs = output_shapes(student, trial.student, shape)
-    return student, build_objective(trial, outputs, stream.signals, shape.classes)
+    return student, build_objective(trial, outputs, stream.signals, shape.classes, stream.fields)
 
 
 def _shape_of(student: StudentSpec, stream: BatchStream, shape: StudentShape) -> StudentShape:

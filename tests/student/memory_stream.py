@@ -18,6 +18,7 @@ from torch import Tensor
 
 from teachercache.cache import SignalSchema, SparseLogits
 from teachercache.stages.student.fleet import train_fleet
+from teachercache.stages.student.inputs.labels import LabelShape
 from teachercache.stages.student.inputs.shape import InputShape
 from teachercache.stages.student.models.builders import StudentShape
 from teachercache.stages.student.spec import InputSource, StudentSpec, TrainSpec
@@ -44,6 +45,7 @@ class MemoryStream:
         attention = torch.from_numpy(draw.normal(size=(ROWS, 2, 10, 10))).float().softmax(-1)
         self.values = {"logits": embedding @ head, "embedding": embedding, "attention.0": attention}
         self._train, self._shuffled, self._has_labels = train, shuffled, labels
+        self.fields: dict[str, LabelShape] = {}
         self.cache_fingerprint: dict[str, Any] = {"teacher": {"sha256": "aa"}, "views": {"count": 1}}
 
     @property

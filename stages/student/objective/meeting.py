@@ -13,6 +13,7 @@ from ....cache import SignalSchema
 from ...capture.points import nearest
 from ...capture.reduction import REDUCTIONS
 from ...errors import StageError
+from ..inputs.labels import LabelShape
 from ..losses import LOSSES
 from ..spec import TermSpec
 from .projector import projectable
@@ -35,9 +36,19 @@ class Met:
     reduce: str = "none"
 
 
-def check_term(spec: TermSpec, place: str, output: Shape, signals: Mapping[str, SignalSchema], classes: int) -> Met:
-    """How a term's output (shape of one row) meets its signal. Raises StageError, naming `place`, if it cannot."""
+def check_term(
+    spec: TermSpec,
+    place: str,
+    output: Shape,
+    signals: Mapping[str, SignalSchema],
+    classes: int,
+    fields: Mapping[str, LabelShape],
+) -> Met:
+    """How a term's output (shape of one row) meets its signal or label. Raises StageError, naming `place`, if it
+    cannot."""
     _check_options(spec, place)
+    if spec.label is not None and not LOSSES[spec.loss].beside_labels:
+        return _meet_field(spec, place, output, fields)
     if LOSSES[spec.loss].labels:
         return _meet_labels(spec, place, output, classes)
     schema = _signal(spec, place, signals)
@@ -91,6 +102,32 @@ def _meet_labels(spec: TermSpec, place: str, output: Shape, classes: int) -> Met
         raise StageError(f"{place}: {spec.loss} reads the labels and no signal; use kl to learn from {spec.signal!r}")
     if output != (classes,):
         raise StageError(f"{place}: output {spec.output!r} is {output}, and there are {classes} classes")
+    return Met(output, output)
+
+
+def _meet_field(spec: TermSpec, place: str, output: Shape, fields: Mapping[str, LabelShape]) -> Met:
+    """Whole numbers below the output's width for cross_entropy; numbers of the output's shape for regression."""
+    loss = LOSSES[spec.loss]
+    if not (loss.labels or loss.numbers):
+        able = ", ".join(name for name, found in LOSSES.items() if found.labels or found.numbers)
+        raise StageError(f"{place}: {spec.loss} takes no label; these do: {able}")
+    if spec.signal is not None:
+        raise StageError(f"{place}: its target is label {spec.label!r} or signal {spec.signal!r}, not both")
+    label = fields[spec.label or ""]
+    if loss.numbers:
+        if output != (label.shape or (1,)) and output != label.shape:
+            raise StageError(f"{place}: output {spec.output!r} is {output}, and label {spec.label!r} {label.shape}")
+        return Met(output, output)
+    if label.dtype != "int64" or label.shape != output[:-1] or not output:
+        raise StageError(
+            f"{place}: label {spec.label!r} is {label.dtype} {label.shape}, and output {spec.output!r} {output} needs "
+            f"whole numbers {output[:-1]}"
+        )
+    if label.smallest < 0 or label.largest >= output[-1]:
+        raise StageError(
+            f"{place}: label {spec.label!r} goes from {label.smallest:g} to {label.largest:g}, and output "
+            f"{spec.output!r} has {output[-1]} classes, 0 to {output[-1] - 1}"
+        )
     return Met(output, output)
 
 

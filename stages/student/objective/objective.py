@@ -11,6 +11,7 @@ from ....cache import SignalSchema
 from ...capture.points import nearest
 from ...capture.reduction import REDUCTIONS
 from ...errors import StageError
+from ..inputs.labels import LabelShape
 from ..losses import LOSSES
 from ..mismatch.width import build_projector
 from ..spec import TermSpec
@@ -49,22 +50,29 @@ class Objective(nn.Module):
     def _value(self, number: int, term: Term, outputs: Mapping[str, Tensor], lesson: Lesson) -> Tensor:
         output, spec, loss = outputs[term.spec.output], term.spec, LOSSES[term.spec.loss]
         function = partial(loss.function, **loss_options(spec))
-        labels = lesson.labels[: lesson.labelled]
+        labels = (lesson.labels if spec.label is None else lesson.fields[spec.label])[: lesson.labelled]
         if spec.signal is None:
-            return function(output[: lesson.labelled], labels).mean()
+            output = output[: lesson.labelled]
+            target = labels.to(output.dtype).reshape(output.shape) if loss.numbers else labels
+            return function(output, target).mean()
         output = REDUCTIONS[term.reduce](output)
         if str(number) in self.projectors:
             output = self.projectors[str(number)](output)
-        target = lesson.signals[spec.signal]
+        signal = lesson.signals[spec.signal]
         if loss.beside_labels:
-            return function(output[: lesson.labelled], cast(Tensor, target)[: lesson.labelled], labels).mean()
-        return function(output, target).mean()
+            return function(output[: lesson.labelled], cast(Tensor, signal)[: lesson.labelled], labels).mean()
+        return function(output, signal).mean()
 
 
 def build_objective(
-    trial: Trial, outputs: Mapping[str, Shape], signals: Mapping[str, SignalSchema], classes: int
+    trial: Trial,
+    outputs: Mapping[str, Shape],
+    signals: Mapping[str, SignalSchema],
+    classes: int,
+    fields: Mapping[str, LabelShape] | None = None,
 ) -> Objective:
-    """The objective of a trial. `outputs` are the shapes of one row of what its student returns.
+    """The objective of a trial. `outputs` are the shapes of one row of what its student returns, `fields` the label
+    fields.
 
     Raises StageError naming the term for a signal or output that does not exist, shapes that do not meet, a temperature
     without a tail, and options that the loss does not take.
@@ -73,9 +81,8 @@ def build_objective(
     projectors: dict[str, nn.Module] = {}
     for number, spec in enumerate(trial.terms):
         place = f"students.{trial.student.name}.objective.{trial.student.objective.index(spec)} ({spec.loss})"
-        met = check_term(
-            spec, place, _find(outputs, spec.output, f"{place}: the student has no output"), signals, classes
-        )
+        output = _find(outputs, spec.output, f"{place}: the student has no output")
+        met = check_term(spec, place, output, signals, classes, fields or {})
         terms.append(Term(_unique(spec, terms), spec, met.reduce))
         if spec.projector is not None:
             seed = derive_seed("projector", trial.seed, number)
@@ -91,6 +98,6 @@ def _find(outputs: Mapping[str, Shape], name: str, complaint: str) -> Shape:
 
 def _unique(spec: TermSpec, terms: Sequence[Term]) -> str:
     """`kl:logits`, and `kl:logits#2` for a second term of that loss and signal."""
-    name = f"{spec.loss}:{spec.signal or 'labels'}"
+    name = f"{spec.loss}:{spec.signal or spec.label or 'labels'}"
     same = sum(term.name.split("#")[0] == name for term in terms)
     return f"{name}#{same + 1}" if same else name
