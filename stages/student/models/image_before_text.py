@@ -29,8 +29,8 @@ def reads_images_as_text(model: Any) -> bool:
 
 class ImageBeforeText:
     """Returns `logits` (B, n + T, vocabulary), `logits.text` (those that say the text's tokens, (B, T, vocabulary)),
-    `hidden.N` and `attention.N` of the language model, of one span alone with `.image`, `.text` or `.text-image` behind,
-    and points of the vision tower (`vision.hidden.N`)."""
+    `hidden.N` and `attention.N` of the language model (of one span with `.image`, `.text` or `.text-image` behind), and
+    points of the vision tower (`vision.hidden.N`)."""
 
     def __init__(self, model: Any, points: list[Point], inputs: Mapping[str, InputShape]) -> None:
         for name in ("pixel_values", "input_ids"):

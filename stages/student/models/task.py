@@ -63,6 +63,14 @@ def model_of(config: Any, task: str, outputs: Collection[str]) -> Any:
     return getattr(transformers, TASKS[task][0]).from_config(config)
 
 
+def task_class(kind: type[Any], task: str) -> Any:
+    """The class of transformers that a config of class `kind` has for a task. Raises StageError for none."""
+    import transformers
+
+    found = getattr(transformers, TASKS[resolve_task(kind, task, ())][1])[kind]
+    return found[0] if isinstance(found, tuple) else found
+
+
 def _has(kind: type[Any], task: str) -> bool:
     import transformers
 

@@ -31,6 +31,7 @@ class TransformersStudent(nn.Module):
     def __init__(self, model: Any, outputs: Collection[str], inputs: Mapping[str, InputShape]) -> None:
         super().__init__()
         self.model = model
+        self.fresh: tuple[str, ...] = ()  # of a student with copied weights: those that began at random
         self.points = tuple(sorted(outputs))
         points = [_point(name) for name in self.points]
         self._takes = frozenset(inspect.signature(model.forward).parameters)
