@@ -1,14 +1,15 @@
 """Phase one as the configuration asks for it: the training cache, then the held-out one where there are students."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from ..data import ViewPolicy
+from ..data import Source, ViewPolicy
+from ..data.spec import SourceSpec
 from ..stages.teacher.extension import member_jobs
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import BuildSummary, build_cache
 from .config import CacheConfig, Config
 from .console import console, counted, progress_bar
-from .jobs import check_held_out, held_out_signals, held_out_views, source_of
+from .jobs import check_held_out, held_out_signals, held_out_views, judging_sources, set_field, source_of
 
 
 def cache_job(config: CacheConfig) -> CacheJob:
@@ -24,30 +25,44 @@ def cache_job(config: CacheConfig) -> CacheJob:
     )
 
 
-def held_out_job(config: Config) -> CacheJob:
-    """The job of the held-out cache."""
-    views = held_out_views(config.views)
+def held_out_jobs(config: Config) -> dict[str, CacheJob]:
+    """The jobs of the held-out caches by the name of their set, the main one first, then those of prompts."""
+    return {name: _held_out_job(config, name, spec) for name, spec in judging_sources(config).items()}
+
+
+def _held_out_job(config: Config, name: str, spec: SourceSpec) -> CacheJob:
+    views, source, teacher = held_out_views(config.views), source_of(spec), config.teacher
+    if name in config.evaluate.prompts:  # texts alone: the teacher's other inputs are not there
+        inputs = {key: field for key, field in teacher.inputs.items() if field in source.kinds}
+        teacher = teacher.model_copy(update={"inputs": inputs})
     return CacheJob(
-        root=config.held_out_path,
-        source=source_of(config.evaluate.source),
+        root=config.set_path(name),
+        source=source,
         policy=ViewPolicy(views),
-        keep_pixels=views.keep_pixels,
-        teacher=config.teacher,
-        signals=held_out_signals(config),
+        keep_pixels=views.keep_pixels and "image" in source.kinds,
+        teacher=teacher,
+        signals=held_out_signals(config, name),
         block=config.cache.block,
     )
 
 
+def check_sets(config: Config, train: Source, jobs: Mapping[str, CacheJob]) -> None:
+    """Raise StageError when a held-out sample is also trained on, or their classes are numbered differently."""
+    for name, job in jobs.items():
+        if name not in config.evaluate.prompts:
+            check_held_out(train, job.source, set_field(config, name))
+
+
 def cache_jobs(config: CacheConfig) -> list[CacheJob]:
-    """The job of the training cache, and that of the held-out one where the configuration has students.
+    """The job of the training cache, and those of the held-out ones where the configuration has students.
 
     Raises StageError when a held-out sample is also trained on, or their classes are numbered differently.
     """
     if not isinstance(config, Config):
         return [cache_job(config)]
-    jobs = [cache_job(config), held_out_job(config)]
-    check_held_out(jobs[0].source, jobs[1].source)
-    return jobs
+    train, held_out = cache_job(config), held_out_jobs(config)
+    check_sets(config, train.source, held_out)
+    return [train, *held_out.values()]
 
 
 def build_caches(
@@ -64,11 +79,15 @@ def build_caches(
 
 
 def build_member(
-    job: CacheJob, title: str, stop: Callable[[], bool], only: Callable[[str], bool] = lambda shard: True
+    job: CacheJob,
+    title: str,
+    stop: Callable[[], bool],
+    only: Callable[[str], bool] = lambda shard: True,
+    checked: bool = False,
 ) -> BuildSummary:
     """Build what is missing of one directory of a cache, and say what was done."""
     with progress_bar(title, "rows") as bar:
-        summary = build_cache(job, bar.update, stop, only)
+        summary = build_cache(job, bar.update, stop, only, checked)
     for note in summary.notes:
         console.print(f"  {note}", soft_wrap=True)
     if summary.lost:

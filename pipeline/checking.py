@@ -20,16 +20,22 @@ from ..stages.errors import StageError
 from ..stages.student.fleet import check_fleet, train_fleet
 from ..stages.student.spec import TrainSpec
 from ..stages.student.stream.stream import Stream
-from ..stages.student.trial.trial import Trial, needed_signals, needs_labels, needs_shuffled
+from ..stages.student.trial.trial import (
+    Trial,
+    needed_fields,
+    needed_signals,
+    needed_sources,
+    needs_labels,
+    needs_shuffled,
+)
 from ..stages.teacher.families.adapter import Adapter
 from ..stages.teacher.families.family import open_teacher, teacher_inputs
 from ..stages.teacher.independence import check_independence
 from ..stages.teacher.inputs.loader import PreparedPieces
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import build_cache
-from .building import cache_job, held_out_job
+from .building import cache_job, check_sets, held_out_jobs
 from .config import CacheConfig, Config
-from .jobs import check_held_out
 from .samples import FewSamples
 from .standing_cache import cache_to_try, heard, standing_notes
 from .training import chosen_trials, student_shape
@@ -68,7 +74,7 @@ def check_run(config: CacheConfig) -> Forecast:
     """Try every part of a configuration on a few samples. Raises the error that the run itself would have met."""
     job = cache_job(config)
     if isinstance(config, Config):
-        check_held_out(job.source, held_out_job(config).source)
+        check_sets(config, job.source, held_out_jobs(config))
     samples, labelled = _count(job.source)
     trials = chosen_trials(config) if isinstance(config, Config) else ()
     if isinstance(config, Config):
@@ -145,13 +151,14 @@ def _try_students(
     """Take a few steps with one trial per student and arm: parameters by student, seconds of the training of all."""
     if not isinstance(config, Config):
         return {}, 0.0
-    held_out = replace(held_out_job(config), root=folder / "held-out")
-    build_cache(replace(held_out, source=FewSamples(held_out.source, _SAMPLES)))
+    for name, held_out in held_out_jobs(config).items():
+        build_cache(replace(held_out, root=folder / name, source=FewSamples(held_out.source, _SAMPLES)))
     device = pick_device(config.train.device)
     train = _short(config.train)
     cache, join = cache_to_try(config, job, cache, needed_signals(trials))
     signals = [name for name in needed_signals(trials) if name in cache.manifest.signals]
-    stream = Stream(cache, join, train, signals, device, needs_shuffled(trials))
+    sources, fields = needed_sources(trials), needed_fields(trials)
+    stream = Stream(cache, join, train, signals, device, needs_shuffled(trials), sources, fields)
     shape = student_shape(config, cache)
     check_fleet(trials, stream, shape)
     moments: list[float] = []

@@ -31,6 +31,16 @@ console = WideConsole(highlight=False)
 errors = WideConsole(stderr=True, highlight=False)
 
 
+@contextmanager
+def quiet(asked: bool) -> Iterator[None]:
+    """Say nothing while the context is open, where somebody asked for JSON alone."""
+    before, console.quiet = console.quiet, asked or console.quiet
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
 def counted(count: int, one: str, many: str | None = None) -> str:
     """A number with its noun: 1 shard, 0 shards, 1,200 shards."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable, Collection, Sequence
 
 from ..cache import Cache
+from ..stages.deploy.held_out_sets import judged_outputs
 from ..stages.device import pick_device
 from ..stages.student.fleet import FleetProgress, train_fleet
 from ..stages.student.models.builders import StudentShape
@@ -58,7 +59,7 @@ def chosen_trials(config: Config, names: Collection[str] = (), text: str | None 
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise ConfigError(f"--student {name}: the configuration has no such student; {hint}")
     chosen = [student for student in config.students if not names or student.name in names]
-    trials = plan_trials(chosen, config.train)
+    trials = plan_trials(chosen, config.train, judged_outputs(config.evaluate.chosen_metrics))
     if text is None:
         return trials
     kept = named_items([trial.name for trial in trials], text, "--trials", "trial")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...cache import Cache
+from ...stages.deploy.held_out_sets import judged_outputs
 from ...stages.student.files.history import read_history
 from ...stages.student.files.identity import claim_folder, trial_identity
 from ...stages.student.files.saved import is_saved
@@ -52,7 +53,7 @@ def read_trials(config: Config, cache: Cache, held_out: Cache) -> TrialStates:
     Raises StageError when a trial was trained with other settings, or from another cache, than the report would say.
     """
     students, finished, failed, waiting = config.run / "students", [], [], []
-    for trial in plan_trials(config.students, config.train):
+    for trial in plan_trials(config.students, config.train, judged_outputs(config.evaluate.chosen_metrics)):
         folder = trial.folder(students)
         if (folder / "trial.json").exists():
             claim_folder(folder, trial_identity(trial, config.train, cache.manifest.fingerprint))

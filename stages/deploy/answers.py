@@ -1,6 +1,7 @@
 """Runs every candidate over the held-out samples: one read, one copy, one preparation of inputs for all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,54 +9,123 @@ from torch import Tensor, nn
 from ..errors import Interrupted, StageError
 from ..student.inputs.shared import SharedInputs
 from .candidate import Candidate, load_model
-from .held_out import HeldOut
-from .predictions import Predictions, join_predictions, student_predictions
+from .held_out import HeldOut, HeldOutBatch
+from .held_out_sets import HeldOutSets, judged_outputs
+from .judgement import Said
+from .metric_spec import ClassificationSpec, MetricSpec
+from .metrics import zero_shot
+from .metrics.kinds import columns_of, join_columns
+from .metrics.measured import Columns
 
 Progress = Callable[[int, int], None]  # samples done, samples to do
+Keep = Callable[[Mapping[str, Tensor], HeldOutBatch], dict[int, Columns]]
 
 
 def predict(
     candidates: Sequence[Candidate],
-    held_out: HeldOut,
+    held_out: HeldOutSets,
     batch_size: int,
     device: torch.device,
     progress: Progress,
     stop: Callable[[], bool],
-) -> list[Predictions]:
-    """Predictions of each candidate, in float32 without autocast.
+) -> list[Said]:
+    """What each candidate says of every set, in float32 without autocast.
 
-    Raises StageError for a student that does not fit the held-out cache, Interrupted once `stop` says so.
+    Raises StageError for a student that does not fit a held-out cache, Interrupted once `stop` says so.
     """
     for candidate in candidates:
-        _check_classes(candidate, held_out)
-    models = [load_model(candidate, device) for candidate in candidates]
-    pieces: list[list[Predictions]] = [[] for _ in candidates]
-    done = 0
-    for batch in held_out.batches(batch_size):
-        if stop():
-            raise Interrupted(
-                f"stopped with {done} of {len(held_out)} held-out samples read; the same command begins again"
-            )
+        _check_classes(candidate, held_out.main)
+    outputs = judged_outputs(held_out.metrics)
+    walk = _Walk(
+        candidates,
+        [load_model(candidate, device, outputs) for candidate in candidates],
+        device,
+        batch_size,
+        progress,
+        stop,
+        sum(map(len, [*held_out.sets.values(), *held_out.prompts.values()])),
+    )
+    sets = {name: walk.over(one, _keeping(one.metrics)) for name, one in held_out.sets.items()}
+    prompts = {name: walk.over(one, _prompts(held_out, name)) for name, one in held_out.prompts.items()}
+    return [
+        Said({name: found[i] for name, found in sets.items()}, {name: found[i][0] for name, found in prompts.items()})
+        for i in range(len(candidates))
+    ]
+
+
+def _keeping(metrics: Sequence[MetricSpec]) -> Keep:
+    return lambda said, batch: {number: columns_of(metric, said, batch) for number, metric in enumerate(metrics)}
+
+
+def _prompts(held_out: HeldOutSets, name: str) -> Keep:
+    metric = held_out.reading(name)
+    return lambda said, batch: {0: zero_shot.prompt_columns(metric, said, batch)}
+
+
+class _Walk:
+    """Models side by side over one set after the other; how far it is counts over all of them."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        models: Sequence[nn.Module],
+        device: torch.device,
+        batch_size: int,
+        progress: Progress,
+        stop: Callable[[], bool],
+        total: int,
+    ) -> None:
+        self._pairs, self._device, self._size = list(zip(candidates, models, strict=True)), device, batch_size
+        self._progress, self._stop, self._done, self._total = progress, stop, 0, total
+
+    def over(self, held_out: HeldOut, keep: Keep) -> list[dict[int, Columns]]:
+        """Of each model the columns of every metric."""
+        pieces: list[list[dict[int, Columns]]] = [[] for _ in self._pairs]
+        for batch in held_out.batches(self._size):
+            if self._stop():
+                raise Interrupted(
+                    f"stopped with {self._done} of {self._total} held-out samples read; the same command begins again"
+                )
+            shared = self._inputs(held_out, batch)
+            for (candidate, model), found in zip(self._pairs, pieces, strict=True):
+                found.append(keep(_answer(candidate, model, shared, len(batch.rows)), batch))
+            self._done += len(batch.rows)
+            self._progress(self._done, self._total)
+        return [{number: join_columns([one[number] for one in found]) for number in found[0]} for found in pieces]
+
+    def _inputs(self, held_out: HeldOut, batch: HeldOutBatch) -> SharedInputs:
         views = held_out.views(batch)
-        shared = SharedInputs(views.to(device))
-        for candidate, model, found in zip(candidates, models, pieces, strict=True):
+        for candidate, _ in self._pairs:
             _check_views(candidate, views)
-            logits = _answer(candidate, model, shared, len(batch.rows))
-            found.append(student_predictions(batch.ids, batch.labels, logits, batch.teacher))
-        done += len(batch.rows)
-        progress(done, len(held_out))
-    return [join_predictions(found) for found in pieces]
+        return SharedInputs(views.to(self._device))
 
 
-def _answer(candidate: Candidate, model: nn.Module, shared: SharedInputs, rows: int) -> Tensor:
+class _Outputs(dict[str, Any]):
+    """Outputs by name; one that is not there is an error that names the student."""
+
+    def __init__(self, outputs: Mapping[str, Tensor], candidate: Candidate) -> None:
+        super().__init__(outputs)
+        self._candidate = candidate
+
+    def __missing__(self, name: str) -> Tensor:
+        raise StageError(
+            f"{self._candidate.folder}: this student has no output {name!r}, which evaluate.metrics names; its outputs "
+            f"are {', '.join(self)}"
+        )
+
+
+def _answer(candidate: Candidate, model: nn.Module, shared: SharedInputs, rows: int) -> Mapping[str, Tensor]:
     with torch.inference_mode():
-        logits: Tensor = model(shared.inputs(candidate.saved.student.takes, rows))["logits"]
-    return logits
+        return _Outputs(model(shared.inputs(candidate.saved.student.takes, rows)), candidate)
 
 
 def _check_classes(candidate: Candidate, held_out: HeldOut) -> None:
-    classes = candidate.saved.shape.classes
-    if classes != held_out.classes:
+    classes, metrics = candidate.saved.shape.classes, held_out.metrics
+    by_number = any(
+        isinstance(one, ClassificationSpec) and one.label is None and one.signal and one.output == "logits"
+        for one in metrics
+    )
+    if by_number and classes != held_out.classes:
         raise StageError(
             f"{candidate.folder}: this student tells {classes} classes apart, and the teacher's logits in "
             f"{held_out.cache.url} are {held_out.classes}; evaluate it on held-out samples of the teacher that it "

@@ -59,11 +59,11 @@ def read_candidate(folder: Path) -> Candidate:
     return Candidate(folder, saved, state.hexdigest())
 
 
-def load_model(candidate: Candidate, device: torch.device) -> nn.Module:
-    """The student on the device, in evaluation mode: {"pixel_values": ...} -> {"logits": ..., ...}.
+def load_model(candidate: Candidate, device: torch.device, outputs: tuple[str, ...] = ("logits",)) -> nn.Module:
+    """The student on the device, in evaluation mode: inputs by name -> {output: values}.
 
-    A transformers student listens to nothing but its logits. A user's own callable is built as it was in training, for
+    A transformers student listens to nothing but `outputs`. A user's own callable is built as it was in training, for
     it may have layers that only some outputs need.
     """
     listens = candidate.saved.student.use.startswith("transformers:")
-    return load_student(candidate.folder, ("logits",) if listens else None).to(device)
+    return load_student(candidate.folder, outputs if listens else None).to(device)

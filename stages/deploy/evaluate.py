@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..errors import Interrupted, StageFailed
@@ -16,10 +15,9 @@ from ..student.files.durable_files import read_json
 from ..student.files.saved import is_saved
 from .answers import Progress, predict
 from .candidate import Candidate, read_candidate
-from .held_out import HeldOut
+from .held_out_sets import HeldOutSets
+from .judgement import Said, judgement
 from .measure import measure_student
-from .metrics import figures
-from .predictions import Predictions
 from .record import fingerprint, publish_record, read_record
 from .spec import EvaluateSpec
 
@@ -40,7 +38,7 @@ class EvaluationSummary:
 
 def evaluate_students(
     folders: Sequence[Path],
-    held_out: HeldOut,
+    held_out: HeldOutSets,
     spec: EvaluateSpec,
     device: torch.device,
     progress: Progress = lambda done, total: None,
@@ -72,7 +70,9 @@ def evaluate_students(
     )
 
 
-def _fingerprint(candidate: Candidate, held_out: HeldOut, spec: EvaluateSpec, device: torch.device) -> dict[str, Any]:
+def _fingerprint(
+    candidate: Candidate, held_out: HeldOutSets, spec: EvaluateSpec, device: torch.device
+) -> dict[str, Any]:
     made_from = fingerprint(candidate.weights, held_out, spec, device)
     return {**made_from, "architecture": candidate.architecture}
 
@@ -106,28 +106,28 @@ def _measure(
 
 def _publish(
     candidates: Sequence[Candidate],
-    predicted: Sequence[Predictions],
+    predicted: Sequence[Said],
     measured: Mapping[str, Mapping[str, Any]],
-    held_out: HeldOut,
+    held_out: HeldOutSets,
     wanted: Mapping[Path, Mapping[str, Any]],
 ) -> None:
     broken = []
-    for candidate, predictions in zip(candidates, predicted, strict=True):
-        if not np.isfinite(predictions.log_probability).all():
+    for candidate, said in zip(candidates, predicted, strict=True):
+        if not said.finite:
             broken.append(candidate)
             continue
         content = {
             **candidate.identity(),
-            **figures(predictions, held_out.class_names),
-            "unlabelled": held_out.unlabelled,
+            **judgement(said, held_out),
+            "unlabelled": held_out.main.unlabelled,
             "bytes": candidate.bytes,
             **measured[candidate.architecture],
             "fingerprint": wanted[candidate.folder],
         }
-        publish_record(candidate.folder, content, predictions)
+        publish_record(candidate.folder, content, said.predictions(held_out))
     if broken:
         names = ", ".join(candidate.name for candidate in broken)
         raise StageFailed(
-            f"logits that are no finite numbers come from {names}; delete {broken[0].folder} to train that student "
+            f"outputs that are no finite numbers come from {names}; delete {broken[0].folder} to train that student "
             "anew, with a lower learning rate. The other students are evaluated"
         )

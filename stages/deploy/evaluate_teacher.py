@@ -13,17 +13,21 @@ import torch
 
 from ...data.spec import ViewsSpec
 from ..errors import Interrupted, StageFailed
-from .held_out import HeldOut
+from .held_out import HeldOut, HeldOutBatch
+from .held_out_sets import HeldOutSets
+from .judgement import Said, judgement
 from .measure import measure_teacher
-from .metrics import figures
-from .predictions import Predictions, join_predictions, teacher_predictions
+from .metric_spec import MetricSpec
+from .metrics import zero_shot
+from .metrics.kinds import columns_of, join_columns
+from .metrics.measured import Columns
 from .record import fingerprint, publish_record, read_record
 from .spec import EvaluateSpec
 
 
 def evaluate_teacher(
     folder: Path,
-    held_out: HeldOut,
+    held_out: HeldOutSets,
     teacher: Mapping[str, Any],
     views: ViewsSpec,
     spec: EvaluateSpec,
@@ -39,23 +43,49 @@ def evaluate_teacher(
     record = read_record(folder) or {}
     if record.get("fingerprint") == wanted and "unmeasured" not in record:
         return False
-    predictions = _predictions(held_out, spec.batch_size)
-    facts = held_out.cache.manifest.teacher
+    said = teacher_said(held_out, spec.batch_size)
+    facts = held_out.main.cache.manifest.teacher
     content = {
         "model": facts.get("model"),
         "class": facts.get("class"),
-        **figures(predictions, held_out.class_names),
-        "unlabelled": held_out.unlabelled,
+        **judgement(said, held_out),
+        "unlabelled": held_out.main.unlabelled,
         **_measured(teacher, views, spec, device, facts, stop),
         "fingerprint": wanted,
     }
-    publish_record(folder, content, predictions)
+    publish_record(folder, content, said.predictions(held_out))
     return True
 
 
-def _predictions(held_out: HeldOut, batch_size: int) -> Predictions:
-    batches = held_out.batches(batch_size)
-    return join_predictions([teacher_predictions(batch.ids, batch.labels, batch.teacher) for batch in batches])
+def teacher_said(held_out: HeldOutSets, batch_size: int) -> Said:
+    """What the teacher said of every set, by the metrics for which all its signals are named."""
+    sets = {name: _said(one, batch_size) for name, one in held_out.sets.items()}
+    prompts = {name: _prompts(held_out, name, batch_size) for name in held_out.prompts}
+    return Said(sets, {name: found for name, found in prompts.items() if found is not None})
+
+
+def _prompts(held_out: HeldOutSets, name: str, batch_size: int) -> Columns | None:
+    """The teacher's embeddings of a set of prompts; None where it is not judged by them."""
+    metric = held_out.reading(name)
+    if metric.text_signal is None:
+        return None
+    batches = held_out.prompts[name].batches(batch_size)
+    said = ((batch, {metric.text: batch.signals[metric.text_signal]}) for batch in batches)
+    return join_columns([zero_shot.prompt_columns(metric, heard, batch) for batch, heard in said])
+
+
+def _said(held_out: HeldOut, batch_size: int) -> dict[int, Columns]:
+    judged = {n: one for n, one in enumerate(held_out.metrics) if all(one.pairs.values())}
+    pieces: dict[int, list[Columns]] = {number: [] for number in judged}
+    for batch in held_out.batches(batch_size):
+        for number, metric in judged.items():
+            pieces[number].append(_columns(metric, batch))
+    return {number: join_columns(found) for number, found in pieces.items()}
+
+
+def _columns(metric: MetricSpec, batch: HeldOutBatch) -> Columns:
+    said = {output: batch.signals[signal] for output, signal in metric.pairs.items() if signal is not None}
+    return columns_of(metric, said, batch, teacher=True)
 
 
 def _measured(

@@ -1,55 +1,94 @@
-"""Held-out samples with the teacher's logits, walked in the cache's order: one read for everyone who is evaluated.
+"""Held-out samples with what the teacher said of them, in the cache's order: one read for all that are evaluated.
 
-It shuffles nothing, and leaves out what cannot be scored: samples without a label, and every view but the plain one.
+It shuffles nothing, and leaves out what cannot be scored: every view but the plain one, and samples without a label
+where no metric reads anything else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...cache import Cache, HeadLogits, SampledTargets, SparseLogits
+from ...data import Source
 from ..errors import StageError
 from ..student.stream.join import Join
+from .metric_spec import ClassificationSpec, MetricSpec
 from .predictions import TeacherLogits
+from .targets import classes_of, read_targets
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutBatch:
-    """B labelled samples: `rows` (B,) of the cache, `ids` (B,) str, `labels` (B,) int64, `teacher` decoded logits
-    on the CPU in float64, (B, C), SparseLogits or SampledTargets."""
+    """B samples: `rows` (B,) of the cache, `ids` (B,) str, `labels` (B,) int64, -1 for none, `fields` of the source by
+    name as `read_targets` says, `signals` decoded on the CPU in float64: (B, ...), SparseLogits or SampledTargets."""
 
     rows: np.ndarray
     ids: np.ndarray
     labels: Tensor
-    teacher: TeacherLogits
+    signals: Mapping[str, TeacherLogits]
+    fields: Mapping[str, np.ndarray]
+
+    def classes(self, field: str | None) -> np.ndarray:
+        """Class numbers (B,) int64, -1 for none: a field's, or the samples' own where `field` is None."""
+        return self.labels.numpy() if field is None else classes_of(self.fields[field], field)
+
+    @staticmethod
+    def part(values: TeacherLogits, places: Tensor) -> TeacherLogits:
+        """Some rows of a decoded signal."""
+        if isinstance(values, SparseLogits):
+            tails = {name: tail[places] for name, tail in values.tails.items()}
+            entropy = None if values.entropy is None else values.entropy[places]
+            return replace(values, ids=values.ids[places], values=values.values[places], tails=tails, entropy=entropy)
+        if isinstance(values, SampledTargets):
+            weights = {name: weight[places] for name, weight in values.weights.items()}
+            return replace(values, ids=values.ids[places], weights=weights, entropy=values.entropy[places])
+        return values[places]
 
 
 class HeldOut:
-    """The labelled samples of a complete cache. `classes` is the width of the logits; `unlabelled` counts the others.
+    """The samples of a complete cache that some metric scores. `unlabelled` counts those that are left out for want of
+    a label; `name` is that of the set.
 
-    Raises CacheError for a cache with missing shards or without the signal; StageError when the signal is no logits, no
-    sample has a label, or a label is no class of the teacher's.
+    Raises CacheError for a cache with missing shards or without a signal; StageError when the logits of a
+    classification are none, no sample has the label that all metrics ask for, or a label is no class of the teacher's.
     """
 
-    def __init__(self, cache: Cache, join: Join, signal: str = "logits") -> None:
-        cache.require_complete((signal,))
-        self._cache, self._join, self._signal, self._codec = cache, join, signal, cache.codec(signal)
-        self._shape = cache.manifest.signals[signal].shape
-        logits = cache.manifest.signals[signal].target_shape
-        if len(logits) != 1:
-            raise StageError(f"{cache.url}: signal {signal!r} has rows of shape {logits}; logits have one axis")
-        self.classes = logits[0]
+    def __init__(
+        self,
+        cache: Cache,
+        join: Join,
+        metrics: Sequence[MetricSpec] = (ClassificationSpec(),),
+        source: Source | None = None,
+        name: str = "held-out",
+    ) -> None:
+        self.metrics, self.name = tuple(metrics), name
+        self.signals = tuple(dict.fromkeys(s for one in metrics for s in one.pairs.values() if s is not None))
+        cache.require_complete(self.signals)
+        self._cache, self._join = cache, join
         labels = np.concatenate([np.zeros(0, np.int64), *(cache.reader(shard).labels for shard in cache.shards)])
-        self._rows = np.flatnonzero(labels >= 0) * cache.manifest.views
-        self._labels = labels[labels >= 0]
-        self.unlabelled = len(labels) - len(self._labels)
+        views = cache.manifest.views
+        scored = labels >= 0 if all(_needs_labels(one) for one in metrics) else np.ones(len(labels), np.bool_)
+        self._samples = np.flatnonzero(scored)
+        self._rows, self._labels = self._samples * views, labels[scored]
+        self.unlabelled = len(labels) - len(self._samples)
+        names = list(dict.fromkeys(field for one in metrics for field in one.fields))
+        self._fields = read_targets(cache, _given(source, names), names) if names else {}
         self._check()
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def classes(self) -> int:
+        """The width of the logits of the first classification; of none, how many classes have names."""
+        first = next((one for one in self.metrics if isinstance(one, ClassificationSpec) and one.signal), None)
+        if first is None or first.signal is None:
+            return len(self._cache.manifest.classes)
+        return self._cache.manifest.signals[first.signal].target_shape[0]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -62,19 +101,21 @@ class HeldOut:
         return self._cache
 
     def batches(self, size: int) -> Iterator[HeldOutBatch]:
-        """All labelled samples, `size` at a time. The pixels are not read; see `views`."""
+        """All scored samples, `size` at a time. The inputs are not read; see `views`."""
         for start in range(0, len(self), size):
-            rows = self._rows[start : start + size]
+            rows, samples = self._rows[start : start + size], self._samples[start : start + size]
             labels = torch.from_numpy(self._labels[start : start + size])
-            yield HeldOutBatch(rows, self._join.ids(rows), labels, self._teacher(rows))
+            signals = {name: self._decoded(name, rows) for name in self.signals}
+            fields = {name: column[samples] for name, column in self._fields.items()}
+            yield HeldOutBatch(rows, self._join.ids(rows), labels, signals, fields)
 
     def views(self, batch: HeldOutBatch) -> Tensor:
         """The canonical views of a batch, uint8 (B, H, W, C), on the CPU."""
         return torch.from_numpy(self._join.views(batch.rows))
 
-    def _teacher(self, rows: np.ndarray) -> TeacherLogits:
-        parts = {name: torch.from_numpy(part) for name, part in self._cache.encoded(self._signal, rows).items()}
-        decoded = self._codec.decode(parts, self._shape)
+    def _decoded(self, name: str, rows: np.ndarray) -> TeacherLogits:
+        parts = {part: torch.from_numpy(values) for part, values in self._cache.encoded(name, rows).items()}
+        decoded: Any = self._cache.codec(name).decode(parts, self._cache.manifest.signals[name].shape)
         if isinstance(decoded, SparseLogits):
             tails = {temperature: tail.double() for temperature, tail in decoded.tails.items()}
             return replace(decoded, values=decoded.values.double(), tails=tails)
@@ -91,10 +132,31 @@ class HeldOut:
                 f"{root}: none of its {self.unlabelled} held-out samples has a label, so nothing can be scored; "
                 "give evaluate.source labels (evaluate.source.label names the field that holds them)"
             )
-        if int(self._labels.max()) >= self.classes:
-            worst = int(np.argmax(self._labels))
+        for metric in self.metrics:
+            if isinstance(metric, ClassificationSpec) and metric.signal is not None:
+                self._check_logits(metric, metric.signal)
+
+    def _check_logits(self, metric: ClassificationSpec, signal: str) -> None:
+        """The signal has logits, and every label is one of their classes."""
+        root, shape = self._cache.url, self._cache.manifest.signals[signal].target_shape
+        if len(shape) != 1:
+            raise StageError(f"{root}: signal {signal!r} has rows of shape {shape}; logits have one axis")
+        labels = self._labels if metric.label is None else classes_of(self._fields[metric.label], metric.label)
+        if labels.max(initial=-1) >= shape[0]:
+            worst = int(np.argmax(labels))
             name = str(self._join.ids(self._rows[worst : worst + 1])[0])
             raise StageError(
-                f"{root}: held-out sample {name!r} has label {self._labels[worst]}, and the teacher knows classes 0 to "
-                f"{self.classes - 1}; number the labels of evaluate.source as the teacher does"
+                f"{root}: held-out sample {name!r} has label {labels[worst]}, and the teacher knows classes 0 to "
+                f"{shape[0] - 1}; number the labels of evaluate.source as the teacher does"
             )
+
+
+def _needs_labels(metric: MetricSpec) -> bool:
+    """Whether a metric scores nothing but samples that have a class number."""
+    return isinstance(metric, ClassificationSpec) and metric.label is None
+
+
+def _given(source: Source | None, names: Sequence[str]) -> Source:
+    if source is None:
+        raise StageError(f"evaluate.metrics: {', '.join(names)} are fields of a source, and none was given")
+    return source

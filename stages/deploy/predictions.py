@@ -62,13 +62,14 @@ class Predictions:
         return archive.getvalue()
 
 
-def student_predictions(ids: np.ndarray, labels: Tensor, logits: Tensor, teacher: TeacherLogits) -> Predictions:
+def student_predictions(ids: np.ndarray, labels: Tensor, logits: Tensor, teacher: TeacherLogits | None) -> Predictions:
     """Columns of a student's logits (n, C). Against SparseLogits the divergence is that over k + 1 buckets, a lower
-    bound; against SampledTargets an estimate, right in the mean. StageError when they say nothing at T=1."""
+    bound; against SampledTargets an estimate, right in the mean; without a teacher it is 0, and all agree. StageError
+    when they say nothing at T=1."""
     values = logits.detach().cpu().double()
     log_probability = values.log_softmax(dim=-1)
     ranked = values.topk(min(_RANKS, values.shape[-1]), dim=-1).indices
-    first = teacher.argmax(dim=-1) if isinstance(teacher, Tensor) else cast(Tensor, teacher.ids)[:, 0]
+    first = ranked[:, 0] if teacher is None else _first(teacher)
     return Predictions(
         ids,
         labels.numpy(),
@@ -76,7 +77,7 @@ def student_predictions(ids: np.ndarray, labels: Tensor, logits: Tensor, teacher
         log_probability.gather(-1, ranked).exp().numpy(),
         log_probability.gather(-1, labels.unsqueeze(-1))[:, 0].numpy(),
         (ranked[:, 0] == first).numpy(),
-        kl(values, teacher).numpy(),
+        np.zeros(len(labels)) if teacher is None else kl(values, teacher).numpy(),
     )
 
 
@@ -101,6 +102,10 @@ def teacher_predictions(ids: np.ndarray, labels: Tensor, teacher: TeacherLogits)
         np.ones(len(labels), np.bool_),
         np.zeros(len(labels)),
     )
+
+
+def _first(teacher: TeacherLogits) -> Tensor:
+    return teacher.argmax(dim=-1) if isinstance(teacher, Tensor) else cast(Tensor, teacher.ids)[:, 0]
 
 
 def _ranked(teacher: SparseLogits) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from teachercache.cache import open_cache
 from teachercache.cache.spec import SignalSpec
 from teachercache.data import SourceSpec, ViewPolicy, ViewsSpec, open_source
 from teachercache.stages.deploy.held_out import HeldOut
+from teachercache.stages.deploy.metric_spec import ClassificationSpec
 from teachercache.stages.deploy.spec import EvaluateSpec
 from teachercache.stages.student.files.saved import save_student
 from teachercache.stages.student.models.builders import StudentShape, build_student
@@ -88,7 +89,7 @@ def make_held_out(tmp_path_factory: pytest.TempPathFactory, teacher_folder: Path
         teacher = TeacherSpec(model=str(teacher_folder), device="cpu", workers=0)
         build_cache(CacheJob(folder / "cache", source, policy, False, teacher, SIGNALS, 8))
         cache = open_cache(folder / "cache")
-        return HeldOut(cache, Join(cache, source, policy), signal)
+        return HeldOut(cache, Join(cache, source, policy), [ClassificationSpec(signal=signal)])
 
     return make
 

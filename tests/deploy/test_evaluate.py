@@ -13,6 +13,7 @@ import torch
 
 from teachercache.stages.deploy.evaluate import EvaluationSummary, evaluate_students
 from teachercache.stages.deploy.held_out import HeldOut, HeldOutBatch
+from teachercache.stages.deploy.held_out_sets import HeldOutSets
 from teachercache.stages.deploy.spec import EvaluateSpec
 from teachercache.stages.errors import Interrupted, StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student, read_student
@@ -74,7 +75,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, save: Callable[..., Path])
 @pytest.fixture(scope="module")
 def evaluated(trained: Run, held_out: HeldOut, spec: EvaluateSpec) -> tuple[Run, EvaluationSummary, OneRead]:
     once = OneRead(held_out)
-    return trained, evaluate_students(trained.folders, once, spec, CPU), once
+    return trained, evaluate_students(trained.folders, HeldOutSets.of(once), spec, CPU), once
 
 
 def test_students_share_one_read_of_the_labelled_samples(
@@ -91,12 +92,12 @@ def test_figures_are_those_of_the_model_run_by_hand(
 ) -> None:
     run, _, _ = evaluated
     (batch,) = held_out.batches(100)
-    assert isinstance(batch.teacher, torch.Tensor)
+    assert isinstance(batch.signals["logits"], torch.Tensor)
     for folder in run.folders[:4]:
         content, student = read(folder), load_student(folder)
         with torch.no_grad():
             logits = student({"pixel_values": prepare_views(held_out.views(batch), read_student(folder).student.input)})
-        log_q, log_p = logits["logits"].double().log_softmax(-1), batch.teacher.log_softmax(-1)
+        log_q, log_p = logits["logits"].double().log_softmax(-1), batch.signals["logits"].log_softmax(-1)
         assert content["samples"] == 10 and content["unlabelled"] == 2
         assert content["top1"] == pytest.approx(float((log_q.argmax(-1) == batch.labels).double().mean()))
         assert content["nll"] == pytest.approx(float(-log_q[torch.arange(10), batch.labels].mean()), abs=1e-6)
@@ -146,7 +147,7 @@ def test_nothing_is_done_twice(
 ) -> None:
     run, _, _ = evaluated
     before, reader = modified(run), OneRead(held_out)
-    again = evaluate_students(run.folders, reader, spec, CPU)
+    again = evaluate_students(run.folders, HeldOutSets.of(reader), spec, CPU)
     assert (again.evaluated, again.standing) == ((), run.folders[:4])
     assert modified(run) == before and reader.seen == []
 
@@ -160,7 +161,7 @@ def test_a_new_seed_is_evaluated_alone_and_has_its_siblings_latency(
 ) -> None:
     run = evaluated[0].moved(tmp_path / "students")
     before, new = modified(run), save(run.students, seed=9)
-    again = evaluate_students((*run.folders, new), held_out, spec, CPU)
+    again = evaluate_students((*run.folders, new), HeldOutSets.of(held_out), spec, CPU)
     assert again.evaluated == (new,) and modified(run) == before
     assert read(new)["latency"] == read(run.folders[0])["latency"]
 
@@ -181,7 +182,7 @@ def test_what_changed_or_was_damaged_is_evaluated_again(
         (first / "evaluation.json").write_text('{"top1": 0.')
     else:
         (first / "predictions.npz").unlink()
-    again = evaluate_students(run.folders, held_out, spec, CPU)
+    again = evaluate_students(run.folders, HeldOutSets.of(held_out), spec, CPU)
     assert again.evaluated == (first,)
     same_as = second if damage == "weights" else evaluated[0].folders[0]
     assert read(first)["nll"] == read(same_as)["nll"]
@@ -195,7 +196,7 @@ def test_other_settings_or_samples_make_another_evaluation(
 ) -> None:
     run = evaluated[0].moved(tmp_path / "students")
     others, quick = make_held_out(((0, 1),)), spec.model_copy(update={"latency_batches": (2,)})
-    assert evaluate_students(run.folders[:1], others, quick, CPU).evaluated == run.folders[:1]
+    assert evaluate_students(run.folders[:1], HeldOutSets.of(others), quick, CPU).evaluated == run.folders[:1]
     found = read(run.folders[0])
     assert found["samples"] == 2 and set(found["latency"]) == {"2"}
 
@@ -205,7 +206,7 @@ def test_a_student_of_other_classes_is_one_clear_error(
 ) -> None:
     folders = [save(tmp_path, "fits"), save(tmp_path, "other", classes=5)]
     with pytest.raises(StageError, match=r"other/distilled/seed-0: this student tells 5 classes apart, .* are 7;"):
-        evaluate_students(folders, held_out, spec, CPU)
+        evaluate_students(folders, HeldOutSets.of(held_out), spec, CPU)
     assert not (folders[0] / "evaluation.json").exists()
 
 
@@ -213,7 +214,7 @@ def test_a_student_of_other_views_is_one_clear_error(
     held_out: HeldOut, spec: EvaluateSpec, save: Callable[..., Path], tmp_path: Path
 ) -> None:
     with pytest.raises(StageError, match=r"views of shape \(20, 20, 3\), and the held-out views are \(16, 16, 3\)"):
-        evaluate_students([save(tmp_path, size=20)], held_out, spec, CPU)
+        evaluate_students([save(tmp_path, size=20)], HeldOutSets.of(held_out), spec, CPU)
 
 
 def test_a_student_without_its_weights_is_one_clear_error(
@@ -222,7 +223,7 @@ def test_a_student_without_its_weights_is_one_clear_error(
     folder = save(tmp_path)
     (folder / "student.safetensors").unlink()
     with pytest.raises(StageError, match=r"student\.safetensors cannot be read .* run `teachercache train` again"):
-        evaluate_students([folder], held_out, spec, CPU)
+        evaluate_students([folder], HeldOutSets.of(held_out), spec, CPU)
 
 
 def test_a_student_that_says_nan_does_not_keep_the_others_from_being_evaluated(
@@ -236,7 +237,7 @@ def test_a_student_that_says_nan_does_not_keep_the_others_from_being_evaluated(
         weights = load_file(folder / "student.safetensors")
         save_file({**weights, "classifier.bias": torch.full((7,), value)}, folder / "student.safetensors")
     with pytest.raises(StageFailed, match="no finite numbers come from cnn/distilled/seed-0; delete"):
-        evaluate_students(run.folders, held_out, spec, CPU)
+        evaluate_students(run.folders, HeldOutSets.of(held_out), spec, CPU)
     assert read(changed)["nll"] != read(evaluated[0].folders[1])["nll"]
 
 
@@ -246,7 +247,12 @@ def test_a_stop_ends_between_batches_and_leaves_nothing_half_done(
     folder, done = save(tmp_path), []
     with pytest.raises(Interrupted, match="4 of 10"):
         evaluate_students(
-            [folder], held_out, spec, CPU, lambda count, total: done.append((count, total)), lambda: bool(done)
+            [folder],
+            HeldOutSets.of(held_out),
+            spec,
+            CPU,
+            lambda count, total: done.append((count, total)),
+            lambda: bool(done),
         )
     assert done == [(4, 10)] and not any((folder / name).exists() for name in FILES)
 
@@ -256,7 +262,9 @@ def test_progress_counts_to_the_end(
 ) -> None:
     run, done = evaluated[0].moved(tmp_path / "students"), []
     (run.folders[0] / "evaluation.json").unlink()
-    evaluate_students(run.folders, held_out, spec, CPU, lambda count, total: done.append((count, total)))
+    evaluate_students(
+        run.folders, HeldOutSets.of(held_out), spec, CPU, lambda count, total: done.append((count, total))
+    )
     assert done == [(4, 10), (8, 10), (10, 10)]
 
 

@@ -15,7 +15,8 @@ from teachercache.cache import SparseLogits
 from teachercache.data import ViewsSpec
 from teachercache.stages.deploy.evaluate_teacher import evaluate_teacher
 from teachercache.stages.deploy.held_out import HeldOut
-from teachercache.stages.deploy.metrics import figures
+from teachercache.stages.deploy.held_out_sets import HeldOutSets
+from teachercache.stages.deploy.metrics.classification import figures
 from teachercache.stages.deploy.predictions import teacher_predictions
 from teachercache.stages.deploy.spec import EvaluateSpec
 from teachercache.stages.teacher.spec import TeacherSpec
@@ -39,7 +40,7 @@ def evaluated(
     tmp_path_factory: pytest.TempPathFactory, held_out: HeldOut, spec: EvaluateSpec, teacher_folder: Path
 ) -> Path:
     folder = tmp_path_factory.mktemp("run") / "teacher"
-    assert evaluate_teacher(folder, held_out, settings(teacher_folder), VIEWS, spec, CPU)
+    assert evaluate_teacher(folder, HeldOutSets.of(held_out), settings(teacher_folder), VIEWS, spec, CPU)
     return folder
 
 
@@ -78,7 +79,7 @@ def test_the_teacher_is_measured_and_sized(evaluated: Path, held_out: HeldOut) -
 
 def test_nothing_is_done_twice(evaluated: Path, held_out: HeldOut, spec: EvaluateSpec, teacher_folder: Path) -> None:
     before = (evaluated / "evaluation.json").stat().st_mtime_ns
-    assert not evaluate_teacher(evaluated, held_out, settings(teacher_folder), VIEWS, spec, CPU)
+    assert not evaluate_teacher(evaluated, HeldOutSets.of(held_out), settings(teacher_folder), VIEWS, spec, CPU)
     assert (evaluated / "evaluation.json").stat().st_mtime_ns == before
 
 
@@ -86,7 +87,7 @@ def test_a_teacher_that_has_not_travelled_with_its_cache_keeps_its_figures(
     evaluated: Path, held_out: HeldOut, spec: EvaluateSpec, tmp_path: Path
 ) -> None:
     absent = settings(tmp_path / "absent")
-    assert evaluate_teacher(tmp_path / "teacher", held_out, absent, VIEWS, spec, CPU)
+    assert evaluate_teacher(tmp_path / "teacher", HeldOutSets.of(held_out), absent, VIEWS, spec, CPU)
     found, measured = read(tmp_path / "teacher"), read(evaluated)
     assert found["unmeasured"].startswith("teacher cannot be measured: teacher.model:")
     assert (found["latency"], found["peak_memory_mb"]) == ({}, None)
@@ -100,8 +101,8 @@ def test_figures_from_kept_logits_are_those_they_determine(
 ) -> None:
     kept = make_held_out(signal="top")
     (batch,) = kept.batches(100)
-    assert isinstance(batch.teacher, SparseLogits)
-    found = figures(teacher_predictions(batch.ids, batch.labels, batch.teacher), kept.class_names)
+    assert isinstance(batch.signals["top"], SparseLogits)
+    found = figures(teacher_predictions(batch.ids, batch.labels, batch.signals["top"]), kept.class_names)
     dense = read(evaluated)
     assert found["top1"] == dense["top1"] and found["ece"] == pytest.approx(dense["ece"], abs=1e-2)
     assert (found["top5"], found["nll"]) == (None, None)  # three of seven logits are kept

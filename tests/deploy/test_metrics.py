@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
-from teachercache.stages.deploy.metrics import (
+from teachercache.stages.deploy.metrics.classification import (
     confusion,
     expected_calibration_error,
     figures,

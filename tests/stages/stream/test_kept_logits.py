@@ -9,7 +9,8 @@ import torch
 
 from teachercache.cache import Cache, SampledTargets, open_cache
 from teachercache.stages.deploy.held_out import HeldOut
-from teachercache.stages.deploy.metrics import figures
+from teachercache.stages.deploy.metric_spec import ClassificationSpec
+from teachercache.stages.deploy.metrics.classification import figures
 from teachercache.stages.deploy.predictions import join_predictions, student_predictions, teacher_predictions
 from teachercache.stages.errors import StageError
 from teachercache.stages.student.files.saved import load_student
@@ -104,12 +105,12 @@ def test_a_kept_head_meets_every_loss_of_logits_at_every_temperature(joined: tup
 def test_held_out_logits_are_scored_in_any_form(joined: tuple[Cache, Join]) -> None:
     found = {}
     for signal in ("logits", "head", "pps", "all"):
-        held_out = HeldOut(*joined, signal)
+        held_out = HeldOut(*joined, [ClassificationSpec(signal=signal)])
         assert held_out.classes == 5
         draw = torch.Generator().manual_seed(0)
         rows = [(b, torch.randn(len(b.rows), 5, generator=draw)) for b in held_out.batches(4)]
-        student = join_predictions([student_predictions(b.ids, b.labels, s, b.teacher) for b, s in rows])
-        teacher = join_predictions([teacher_predictions(b.ids, b.labels, b.teacher) for b, _ in rows])
+        student = join_predictions([student_predictions(b.ids, b.labels, s, b.signals[signal]) for b, s in rows])
+        teacher = join_predictions([teacher_predictions(b.ids, b.labels, b.signals[signal]) for b, _ in rows])
         names = [str(number) for number in range(5)]
         found[signal] = figures(student, names), figures(teacher, names)
     student, teacher = found["logits"]
@@ -121,7 +122,7 @@ def test_held_out_logits_are_scored_in_any_form(joined: tuple[Cache, Join]) -> N
     assert found["head"][1]["nll"] == pytest.approx(teacher["nll"], abs=5e-3)
     assert found["pps"][1]["nll"] is None and found["pps"][1]["top5"] is None  # a sample does not tell them
     with pytest.raises(StageError, match="weights at temperature 2 and none at 1"):
-        batch = next(HeldOut(*joined, "sampling").batches(4))
-        student_predictions(batch.ids, batch.labels, torch.randn(len(batch.rows), 5), batch.teacher)
+        batch = next(HeldOut(*joined, [ClassificationSpec(signal="sampling")]).batches(4))
+        student_predictions(batch.ids, batch.labels, torch.randn(len(batch.rows), 5), batch.signals["sampling"])
     with pytest.raises(StageError, match="no weights at temperature 1"):
-        teacher_predictions(batch.ids, batch.labels, batch.teacher)
+        teacher_predictions(batch.ids, batch.labels, batch.signals["sampling"])

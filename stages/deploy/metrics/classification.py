@@ -3,15 +3,66 @@
 None of them is rounded, smoothed or estimated: a figure that the predictions do not determine is None.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
-from ..quality.reliability import reliability_bins
-from .predictions import Predictions
+from ...errors import StageError
+from ...quality.reliability import reliability_bins
+from ..held_out import HeldOutBatch
+from ..metric_spec import ClassificationSpec
+from ..predictions import Predictions, student_predictions, teacher_predictions
+from .measured import Columns, Measured
 
 _CONFUSION_CLASSES = 100  # a larger table is not read by anyone
+_SINGLE = ("top1", "top5", "nll", "ece", "agreement", "kl")
+
+
+def columns(spec: ClassificationSpec, said: Mapping[str, Any], batch: HeldOutBatch, teacher: bool) -> Columns:
+    """The columns of `Predictions`, of the samples that have a label. StageError for classes that do not meet."""
+    numbers = batch.classes(spec.label)
+    chosen = np.flatnonzero(numbers >= 0)
+    places, labels = torch.from_numpy(chosen), torch.from_numpy(numbers[chosen])
+    ids, logits = batch.ids[chosen], said[spec.output]
+    if teacher:
+        return _of(teacher_predictions(ids, labels, batch.part(logits, places)))
+    _check_classes(spec, logits.shape[-1], labels)
+    heard = None if spec.signal is None else batch.part(batch.signals[spec.signal], places)
+    return _of(student_predictions(ids, labels, logits[places.to(logits.device)], heard))
+
+
+def measured(spec: ClassificationSpec, found: Columns, class_names: Sequence[str]) -> Measured:
+    """Its figures, and as details what stands beside them: by class, by confidence, and the table of confusions."""
+    predictions = Predictions(**found)
+    names = class_names if spec.label is None else _numbered(predictions)
+    every = figures(predictions, names)
+    values = dict(zip(spec.figures, _in_order(spec, every), strict=True))
+    return Measured(values, {key: value for key, value in every.items() if key not in _SINGLE}, len(predictions))
+
+
+def _in_order(spec: ClassificationSpec, every: Mapping[str, Any]) -> list[float | None]:
+    prefix = "" if spec.name is None else f"{spec.name}."
+    return [every[key.removeprefix(prefix)] for key in spec.figures]
+
+
+def _of(predictions: Predictions) -> Columns:
+    return {name: getattr(predictions, name) for name in Predictions.__dataclass_fields__}
+
+
+def _numbered(predictions: Predictions) -> list[str]:
+    """Classes of a field have numbers alone."""
+    return [str(number) for number in range(int(max(predictions.labels.max(), predictions.top.max())) + 1)]
+
+
+def _check_classes(spec: ClassificationSpec, classes: int, labels: torch.Tensor) -> None:
+    if len(labels) and int(labels.max()) >= classes:
+        where = "the class number" if spec.label is None else f"field {spec.label!r}"
+        raise StageError(
+            f"evaluate.metrics: a held-out sample has class {int(labels.max())} ({where}), and output {spec.output!r} "
+            f"tells classes 0 to {classes - 1}"
+        )
 
 
 def figures(predictions: Predictions, class_names: Sequence[str]) -> dict[str, Any]:
