@@ -45,6 +45,10 @@ class Join:
         return self._cache
 
     @property
+    def policy(self) -> ViewPolicy:
+        return self._policy
+
+    @property
     def kinds(self) -> Mapping[str, str]:
         """Kind of each field of the source by its name."""
         return self._source.kinds

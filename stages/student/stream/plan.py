@@ -15,6 +15,7 @@ from ....cache.reading.epochs import Extents, windows_begun
 from ....cache.reading.order import ShuffledOrder, random_generator
 from ...errors import StageError
 from ..spec import LabelledSpec, TrainSpec
+from .mixed_rows import MixedRows
 
 _LABELLED, _PARTNERS, _SUBSET = 1, 2, 3  # streams of random numbers that must not meet
 
@@ -30,9 +31,15 @@ class StepRows:
 class StepPlan:
     """Says which rows are in batch t, and which sample stands in for which in a shuffled cache."""
 
-    def __init__(self, cache: Cache, train: TrainSpec, present: Mapping[str, np.ndarray] | None = None) -> None:
-        """`present` says which samples have each label field, bool (samples,)."""
-        self._present = present or {}
+    def __init__(
+        self,
+        cache: Cache,
+        train: TrainSpec,
+        present: Mapping[str, np.ndarray] | None = None,
+        mixed: MixedRows | None = None,
+    ) -> None:
+        """`present` says which samples have each label field, bool (samples,); `mixed` which views hold two samples."""
+        self._present, self._mixed = present or {}, mixed
         self._train, self._views = train, cache.manifest.views
         self._order = ShuffledOrder.of(cache.row_counts, cache.manifest.block, train.window, train.shuffle_seed)
         self.rows, self.samples = cache.rows, cache.rows // cache.manifest.views
@@ -48,6 +55,13 @@ class StepPlan:
             return StepRows(pool, self._train.batch_size)
         first = np.sort(self._labelled(step * labelled.per_batch, labelled.per_batch, self._subset))
         return StepRows(np.concatenate([first, pool]), labelled.per_batch)
+
+    def label_samples(self, rows: np.ndarray, step: int) -> np.ndarray:
+        """Whose labels the rows of batch `step` have, int64 (n,): their samples', or a mixed view's partner's."""
+        if self._mixed is None:
+            found: np.ndarray = rows // self._views
+            return found
+        return self._mixed.samples(rows, step, self._train.shuffle_seed)
 
     def ahead(self, step: int, first: bool = False) -> list[Extents]:
         """Runs of rows that will be needed soon (see `Epochs.ahead`); behind the last window lies the next epoch.
@@ -111,7 +125,7 @@ class StepPlan:
         return np.arange(self.samples) if self._subset is None else np.unique(self._subset // self._views)
 
     def _choose(self, spec: LabelledSpec) -> np.ndarray:
-        """Rows (all views) of the samples that keep their labels."""
+        """Rows (all views, but those mixed with others) of the samples that keep their labels."""
         if spec.per_batch > self._train.batch_size:
             raise StageError(
                 f"train.labelled.per_batch ({spec.per_batch}) is more than train.batch_size ({self._train.batch_size})"
@@ -124,4 +138,5 @@ class StepPlan:
                 f"train.labelled.count is {spec.count}, and only {len(candidates)} samples have {what}{hint}"
             )
         chosen = np.sort(random_generator(spec.seed, _SUBSET).permutation(candidates)[: spec.count])
-        return (chosen[:, None] * self._views + np.arange(self._views)).reshape(-1)
+        rows: np.ndarray = (chosen[:, None] * self._views + np.arange(self._views)).reshape(-1)
+        return rows if self._mixed is None else self._mixed.known(rows)

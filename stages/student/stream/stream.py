@@ -21,6 +21,7 @@ from ..inputs.shared import Column
 from ..spec import InputSource, InputSpec, TrainSpec
 from .batch import Batch, Target
 from .join import Join
+from .mixed_rows import mixed_rows
 from .pinned import as_tensors, pinned_parts
 from .plan import StepPlan
 
@@ -77,7 +78,7 @@ class HostBatches(Dataset[HostBatch]):
         self._prefetch(step)
         chosen = self.plan.step(step)
         rows = chosen.rows
-        samples = rows // self.cache.manifest.views
+        samples = self.plan.label_samples(rows, step)
         labels = self.plan.labels[samples]
         fields = {name: field.values[samples] for name, field in self.fields.items()}
         if self.hide_labels:
@@ -135,7 +136,7 @@ class Stream:
         found = {name: read_labels(join, name) for name in dict.fromkeys((*fields, *chosen))}
         self._present = {name: field.present for name, field in found.items()}
         self.fields: Mapping[str, LabelShape] = {name: found[name].shape for name in fields}
-        self.plan = StepPlan(cache, train, self._present)
+        self.plan = StepPlan(cache, train, self._present, mixed_rows(cache, join.policy))
         feed = Feed(join, _IMAGES if sources is None else sources)
         self.signals: Mapping[str, SignalSchema] = cache.manifest.signals
         self.cache_fingerprint: Mapping[str, Any] = cache.manifest.fingerprint
