@@ -32,6 +32,11 @@ def number_array(value: Any, key: str | None, where: str) -> np.ndarray:
     return array
 
 
+def fits_float32(array: np.ndarray) -> bool:
+    """Whether all values are finite, also as float32."""
+    return bool(np.all(np.abs(array) <= np.finfo(np.float32).max))
+
+
 def plain_type(array: np.ndarray) -> Plain:
     """The type in which a model gets an array: float32 for floating-point numbers, int64 for whole ones, bool."""
     return _TYPES[array.dtype.kind]

@@ -19,6 +19,7 @@ from .files.saved import is_saved
 from .inputs.labels import LabelShape
 from .inputs.shape import InputShape
 from .models.builders import StudentShape, build_student, output_shapes
+from .objective.kept import Kept
 from .objective.objective import Objective, build_objective
 from .spec import InputSource, StudentSpec, TrainSpec
 from .stream.batch import Batch
@@ -42,6 +43,10 @@ class BatchStream(Protocol):
     @property
     def fields(self) -> Mapping[str, LabelShape]:
         """How the label fields look that terms read."""
+
+    @property
+    def kept(self) -> Kept | None:
+        """What its cache keeps once, where it has one."""
 
     def require_labels(self) -> None:
         """Raise StageError when a labelled row of some batch would have no label."""
@@ -110,7 +115,8 @@ class _Fleet:
     def open(self, trials: Sequence[Trial]) -> tuple[dict[str, TrialResult], list[Training]]:
         """Results of trials that are over, and the others, each ready at its own step."""
         for trial in trials:
-            claim_folder(trial.folder(self.students), trial_identity(trial, self.train, self.stream.cache_fingerprint))
+            inputs, fingerprint = self.stream.input_shapes(trial.student.takes), self.stream.cache_fingerprint
+            claim_folder(trial.folder(self.students), trial_identity(trial, self.train, fingerprint, inputs))
         results = {trial.name: ended for trial in trials if (ended := self._ended(trial)) is not None}
         todo = [trial for trial in trials if trial.name not in results]
         if needs_labels(todo):
@@ -173,7 +179,8 @@ def _student_and_objective(trial: Trial, stream: BatchStream, shape: StudentShap
     shape = _shape_of(trial.student, stream, shape)
     student = build_student(trial.student, shape, trial.outputs, trial.seed)
     outputs = output_shapes(student, trial.student, shape)
-    return student, build_objective(trial, outputs, stream.signals, shape.classes, stream.fields)
+    known = (stream.signals, shape.classes, stream.fields, shape.inputs, stream.kept)
+    return student, build_objective(trial, outputs, *known)
 
 
 def _shape_of(student: StudentSpec, stream: BatchStream, shape: StudentShape) -> StudentShape:

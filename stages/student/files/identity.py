@@ -1,12 +1,16 @@
 """What makes a trial the same trial: its folder is only ever continued by the settings that began it."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ...errors import StageError
 from ...versions import library_versions
-from ..spec import TrainSpec
+from ..inputs.shape import InputShape
+from ..spec import StudentSpec, TrainSpec
 from ..trial.trial import Trial, needed_signals
 from .durable_files import read_json, write_errors, write_json
 
@@ -14,10 +18,14 @@ _DOCUMENT = "trial.json"
 _STREAM = ("steps", "batch_size", "labelled", "window", "shuffle_seed")  # the settings of a batch and of its number
 
 
-def trial_identity(trial: Trial, train: TrainSpec, cache_fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    """All that a trial's numbers depend on. How often it logs, where it runs, and signals that it does not read are not
-    among it."""
+def trial_identity(
+    trial: Trial, train: TrainSpec, cache_fingerprint: Mapping[str, Any], inputs: Mapping[str, InputShape] | None = None
+) -> dict[str, Any]:
+    """All that a trial's numbers depend on; `inputs` are the shapes of its texts and arrays, of which each tokenizer's
+    hash is one part. How often it logs, where it runs, and signals that it does not read are not among it."""
+    shapes = {name: {**asdict(shape), "shape": list(shape.shape)} for name, shape in (inputs or {}).items()}
     return {
+        **({"inputs": shapes} if shapes else {}),
         "student": trial.student.model_dump(mode="json", exclude={"control"}),
         "arm": trial.arm,
         "seed": trial.seed,
@@ -37,6 +45,7 @@ def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     if found is None:
         write_json(folder / _DOCUMENT, {"format": 1, **identity, "versions": library_versions()})
         return
+    found = _with_defaults(found)
     read = identity["cache"].get("signals", {})
     if "signals" in found.get("cache", {}):  # what was noted of other signals says nothing about this trial
         found = {**found, "cache": _with_signals(found["cache"], read)}
@@ -47,6 +56,16 @@ def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
             f"{folder} was trained with other settings:\n  {listing}\n"
             f"Choose another `output`, undo the change, or delete that folder to train it anew."
         )
+
+
+def _with_defaults(found: dict[str, Any]) -> dict[str, Any]:
+    """What an older version noted, with the settings that it did not know yet at what they are when left out."""
+    try:
+        student = StudentSpec.model_validate(found["student"]).model_dump(mode="json", exclude={"control"})
+        train = TrainSpec.model_validate(found["train"]).model_dump(mode="json", include=set(_STREAM))
+    except (KeyError, ValidationError):
+        return found  # settings that there are no more: they differ, and are shown as they were noted
+    return {**found, "student": student, "train": train}
 
 
 def _with_signals(fingerprint: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:

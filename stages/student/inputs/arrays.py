@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....data import DataError, decode_field
-from ....data.numbers import number_array, plain_type
+from ....data.numbers import fits_float32, number_array, plain_type
 from .held import Held, Stacked, pack
 from .opened import OpenedShard
 from .shape import InputShape
@@ -40,7 +40,7 @@ class Arrays:
             raise DataError(
                 f"{where} is {array.dtype}, and that of {self.first} was {self.shape.dtype}: write one type"
             )
-        if self.shape.dtype == "float32" and not np.isfinite(array.astype(np.float32, copy=False)).all():
+        if self.shape.dtype == "float32" and not fits_float32(array):
             raise DataError(f"{where} holds what is no finite float32. Correct it, or leave the sample out")
         if self.source.max_tokens is None:
             self._check_shape(array.shape, self.shape.shape, where)

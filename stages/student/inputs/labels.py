@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ....data import DataError, decode_field
-from ....data.numbers import number_array
+from ....data.numbers import fits_float32, number_array
 from ...capture.points import nearest
 from ...errors import StageError
 from ..stream.join import Join
@@ -102,6 +102,6 @@ def _label(opened: OpenedShard, number: int, field: str) -> np.ndarray | None:
         return None
     where = f"{opened.where(number * opened.views)}: field {field!r}"
     array = number_array(value, key or None, where)
-    if array.dtype.kind == "f" and not np.isfinite(array.astype(np.float32)).all():
+    if array.dtype.kind == "f" and not fits_float32(array):
         raise DataError(f"{where} is no finite float32. Correct it, or leave it out")
     return array
