@@ -88,7 +88,7 @@ def test_a_student_of_another_input_size_is_built_for_it() -> None:
 @pytest.mark.parametrize(
     ("use", "args", "outputs", "message"),
     [
-        ("cn", {}, (), "use: 'cn' is neither cnn, nor transformers"),
+        ("cn", {}, (), "use: 'cn' is neither cnn, .*did you mean 'cnn'"),
         ("cnn", {"width": [4]}, (), "args.width: cnn has no such parameter, did you mean 'widths'"),
         ("cnn", {"widths": []}, (), "args.widths of a cnn are positive numbers"),
         ("cnn", {}, ("hidden.1",), "a cnn has no output 'hidden.1'.*it has logits and embedding"),

@@ -1,10 +1,10 @@
-"""Builds a student from its settings: the small CNN, a classifier of transformers, or the user's own module.
+"""Builds a student from its settings: a small one that is built in, a model of transformers, or the user's own module.
 
 A student is any nn.Module with forward({input: Tensor (B, ...)}) -> {output: Tensor (B, ...)}; what its inputs are,
 the settings say (`StudentSpec.takes`), and StudentShape.inputs says how they look.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,15 +12,29 @@ import torch
 from torch import Tensor, nn
 
 from ...capture import evaluating
+from ...capture.points import nearest
 from ...errors import StageError
 from ...importable import bind_arguments, call_builder, import_callable
 from ..inputs.shape import InputShape, blank_inputs, image_shape
 from ..spec import StudentSpec
 from ..trial.randomness import derive_seed, seeded
 from .cnn import build_cnn
+from .cutting.student import build_cut_student
+from .small.clip_conv_lstm import build_clip_conv_lstm
+from .small.lstm import build_lstm
+from .small.multimodal_builder import build_multimodal
+from .small.slices import build_slices
 from .transformers_student import build_transformers_student
 
-_PREFIX = "transformers:"
+_PREFIX, _PRETRAINED = "transformers:", "pretrained:"
+BUILT_IN: dict[str, Callable[..., nn.Module]] = {
+    "cnn": build_cnn,
+    "clip-conv-lstm": build_clip_conv_lstm,
+    "slices": build_slices,
+    "lstm": build_lstm,
+    "multimodal": build_multimodal,
+    "teacher": build_cut_student,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +77,7 @@ def build_student(spec: StudentSpec, shape: StudentShape, outputs: Iterable[str]
 
 def check_arguments(spec: StudentSpec, shape: StudentShape) -> None:
     """Hold the arguments of the user's own callable against its signature; nothing is built."""
-    if ":" in spec.use and not spec.use.startswith(_PREFIX):
+    if ":" in spec.use and not spec.use.startswith((_PREFIX, _PRETRAINED)):
         try:
             offered = _offered(spec, shape, frozenset())
             bind_arguments(import_callable(spec.use), spec.use, spec.args, offered)
@@ -81,15 +95,31 @@ def output_shapes(student: nn.Module, spec: StudentSpec, shape: StudentShape) ->
 
 
 def _build(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> nn.Module:
-    if spec.use == "cnn":
-        given = {"classes": shape.classes, "channels": shape.channels, "outputs": outputs}
-        return call_builder(build_cnn, "cnn", spec.args, given)
+    _check_settings(spec)
     if spec.use.startswith(_PREFIX):
         name = spec.use.removeprefix(_PREFIX)
         return build_transformers_student(name, spec.args, shape.inputs, shape.classes, outputs, spec.task)
+    given = {**_offered(spec, shape, outputs), "task": spec.task, "init": spec.init or "from_teacher"}
+    if spec.use.startswith(_PRETRAINED):
+        folder = spec.use.removeprefix(_PRETRAINED)
+        return call_builder(build_cut_student, spec.use, spec.args, {**given, "model": folder})
+    if spec.use in BUILT_IN:
+        return call_builder(BUILT_IN[spec.use], spec.use, spec.args, given)
     if ":" in spec.use:
         return call_builder(import_callable(spec.use), spec.use, spec.args, _offered(spec, shape, outputs))
-    raise StageError(f"use: {spec.use!r} is neither cnn, nor transformers:<ConfigClass>, nor package.module:callable")
+    raise StageError(
+        f"use: {spec.use!r} is neither {', '.join(BUILT_IN)}, nor transformers:<ConfigClass>, nor pretrained:<folder>, "
+        f"nor package.module:callable{nearest(spec.use, BUILT_IN)}"
+    )
+
+
+def _check_settings(spec: StudentSpec) -> None:
+    """Settings that not every student takes."""
+    cut = spec.use == "teacher" or spec.use.startswith(_PRETRAINED)
+    if spec.init is not None and not cut:
+        raise StageError(f"init: {spec.init} is for `use: teacher` and `use: pretrained:<folder>`")
+    if spec.task is not None and not cut and not spec.use.startswith(_PREFIX):
+        raise StageError(f"task: a {spec.use} is no model of transformers, and has one task")
 
 
 def _offered(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> dict[str, Any]:
