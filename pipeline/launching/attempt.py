@@ -104,7 +104,7 @@ class _Recording:
         self._beats.join()
         code = error.code if isinstance(error, SystemExit) else int(error is not None)
         cause = error.__context__ if isinstance(error, SystemExit) else error
-        self._content |= {"code": code or 0, "said": str(cause or "")[:2000]}
+        self._content |= {"code": code or 0, "said": str(cause or "")[:2000] if code else ""}
         self._write()
         ending = {0: "finished", INTERRUPTED: "again"}.get(self._content["code"], "failed")
         with suppress(OSError):

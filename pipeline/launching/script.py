@@ -29,7 +29,7 @@ def array_script(job: Job, stage: Stage, array: Array) -> str:
         first=array.first,
         tasks=[task.arguments for task in stage.tasks[array.first : array.first + array.count]],
         at_once=job.launch.workers,
-        log=str(job.folder / "logs" / f"{stage.name}-{array.first}+%a.log"),
+        log=str(job.folder.absolute() / "logs" / f"{stage.name}-{array.first}+%a.log"),
         launch=job.launch,
         options=_options(job.launch, stage),
         directory=job.directory,

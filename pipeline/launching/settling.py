@@ -14,19 +14,21 @@ from ...stages.errors import Interrupted, StageError
 from ...stages.student.files.saved import is_saved
 from ..config import Config
 from ..console import console
-from ..jobs import open_joined
+from ..jobs import judging_sources, open_set, open_training
 from ..training import chosen_trials
 
 _LOOK = 2.0  # seconds between two looks
 
 
-def await_cache(config: Config, patience: float, stop: Callable[[], bool], held_out: bool = False) -> None:
-    """Return when the cache is whole. Raises CacheError naming what it lacks after `patience` seconds."""
-    _await(lambda: open_joined(config, held_out), patience, stop)
+def await_cache(config: Config, patience: float, stop: Callable[[], bool]) -> None:
+    """Return when the training cache is whole. Raises CacheError naming what it lacks after `patience` seconds."""
+    _await(lambda: open_training(config), patience, stop)
 
 
-def await_students(config: Config, patience: float, stop: Callable[[], bool]) -> None:
-    """Return when every trial is finished, or has failed for good. Raises StageError naming the others."""
+def await_evaluable(config: Config, patience: float, stop: Callable[[], bool]) -> None:
+    """Return when the held-out caches are whole, and every trial is finished or has failed. Raises CacheError and
+    StageError naming what is missing."""
+    _await(lambda: [open_set(config, name) for name in judging_sources(config)], patience, stop)
     _await(lambda: _require_students(config), patience, stop)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ...stages.student.files.durable_files import write_whole
+from ..console import counted
 from .engine import Held, Outlook, TaskKey
 from .errors import LaunchError
 from .record import Job, write_job
@@ -41,7 +42,7 @@ class Slurm:
     def preview(self, job: Job) -> str:
         parts = [array_script(job, stage, array) for stage in job.stages for array in stage.arrays]
         notes = [
-            f"# --- {stage.name}: {len(stage.tasks)} tasks in {len(stage.arrays)} arrays"
+            f"# --- {stage.name}: {counted(len(stage.tasks), 'task')} in {counted(len(stage.arrays), 'array')}"
             + (f", submitted with --dependency=afterany:<arrays of {before.name}>" if before else "")
             for before, stage in zip([None, *job.stages], job.stages, strict=False)
             for _ in stage.arrays
