@@ -58,8 +58,8 @@ def evaluations(config: Config) -> dict[str, Any]:
 
 
 def _open(config: Config, name: str, metrics: Any) -> HeldOut:
-    cache, join, source = open_set(config, name)
+    cache, join = open_set(config, name)
     if cache_exists(config.cache_path):  # students may be evaluated where their cache is not
         field = set_field(config, name)
         check_kept(cache.manifest.classes, open_cache(config.cache_path).manifest.classes, field)
-    return HeldOut(cache, join, metrics, source, name)
+    return HeldOut(cache, join, metrics, name)

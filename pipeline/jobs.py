@@ -66,18 +66,18 @@ def open_joined(config: Config, held_out: bool = False) -> tuple[Cache, Join]:
     """A finished cache, checked against the configuration without looking at the teacher, and its samples."""
     if not held_out:
         return open_training(config)
-    return open_set(config, next(iter(config.evaluate.named_sets)))[:2]
+    return open_set(config, next(iter(config.evaluate.named_sets)))
 
 
-def open_set(config: Config, name: str) -> tuple[Cache, Join, Source]:
-    """The finished cache of a held-out set or of a set of prompts, its samples, and their source."""
+def open_set(config: Config, name: str) -> tuple[Cache, Join]:
+    """The finished cache of a held-out set or of a set of prompts, and its samples."""
     source, policy = source_of(judging_sources(config)[name]), ViewPolicy(held_out_views(config.views))
     signals = held_out_signals(config, name)
     keep_pixels = config.views.keep_pixels and "image" in source.kinds
     cache = open_cache(config.set_path(name), AskedCache(source, policy, keep_pixels, signals, config.cache.block))
     cache.require_complete()
     check_kept(source.classes, cache.manifest.classes, set_field(config, name))
-    return cache, Join(cache, source, policy), source
+    return cache, Join(cache, source, policy)
 
 
 def open_training(config: CacheConfig) -> tuple[Cache, Join]:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import Interrupted, StageError
-from ..student.inputs.shared import SharedInputs
+from ..student.inputs.spec import asked_sources
 from .candidate import Candidate, load_model
+from .giving import Giver, giver
 from .held_out import HeldOut, HeldOutBatch
 from .held_out_sets import HeldOutSets, judged_outputs
 from .judgement import Said
@@ -46,7 +47,10 @@ def predict(
         sum(map(len, [*held_out.sets.values(), *held_out.prompts.values()])),
     )
     sets = {name: walk.over(one, _keeping(one.metrics)) for name, one in held_out.sets.items()}
-    prompts = {name: walk.over(one, _prompts(held_out, name)) for name, one in held_out.prompts.items()}
+    prompts = {
+        name: walk.over(one, _prompts(held_out, name), held_out.reading(name).text)
+        for name, one in held_out.prompts.items()
+    }
     return [
         Said({name: found[i] for name, found in sets.items()}, {name: found[i][0] for name, found in prompts.items()})
         for i in range(len(candidates))
@@ -78,26 +82,25 @@ class _Walk:
         self._pairs, self._device, self._size = list(zip(candidates, models, strict=True)), device, batch_size
         self._progress, self._stop, self._done, self._total = progress, stop, 0, total
 
-    def over(self, held_out: HeldOut, keep: Keep) -> list[dict[int, Columns]]:
-        """Of each model the columns of every metric."""
+    def over(self, held_out: HeldOut, keep: Keep, text: str | None = None) -> list[dict[int, Columns]]:
+        """Of each model the columns of every metric. With `text` the set has texts alone, read by this output."""
         pieces: list[list[dict[int, Columns]]] = [[] for _ in self._pairs]
+        givers = [giver(candidate, held_out, self._device, text is not None) for candidate, _ in self._pairs]
+        feed = held_out.feed(asked_sources((one.name, one.takes) for one in givers))
         for batch in held_out.batches(self._size):
             if self._stop():
                 raise Interrupted(
                     f"stopped with {self._done} of {self._total} held-out samples read; the same command begins again"
                 )
-            shared = self._inputs(held_out, batch)
-            for (candidate, model), found in zip(self._pairs, pieces, strict=True):
-                found.append(keep(_answer(candidate, model, shared, len(batch.rows)), batch))
+            shared = held_out.inputs(feed, batch, self._device)
+            for (candidate, model), one, found in zip(self._pairs, givers, pieces, strict=True):
+                said = _answer(candidate, model, one.inputs(shared, len(batch.rows)))
+                if text is not None and one.lacking:
+                    _check_blanks(said, _answer(candidate, model, one.inputs(shared, len(batch.rows), 1.0)), text, one)
+                found.append(keep(said, batch))
             self._done += len(batch.rows)
             self._progress(self._done, self._total)
         return [{number: join_columns([one[number] for one in found]) for number in found[0]} for found in pieces]
-
-    def _inputs(self, held_out: HeldOut, batch: HeldOutBatch) -> SharedInputs:
-        views = held_out.views(batch)
-        for candidate, _ in self._pairs:
-            _check_views(candidate, views)
-        return SharedInputs(views.to(self._device))
 
 
 class _Outputs(dict[str, Any]):
@@ -114,9 +117,18 @@ class _Outputs(dict[str, Any]):
         )
 
 
-def _answer(candidate: Candidate, model: nn.Module, shared: SharedInputs, rows: int) -> Mapping[str, Tensor]:
+def _answer(candidate: Candidate, model: nn.Module, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     with torch.inference_mode():
-        return _Outputs(model(shared.inputs(candidate.saved.student.takes, rows)), candidate)
+        return _Outputs(model(inputs), candidate)
+
+
+def _check_blanks(said: Mapping[str, Tensor], again: Mapping[str, Tensor], text: str, one: Giver) -> None:
+    """What a student says of a text must not hang on the blanks that stand for its other inputs."""
+    if not torch.allclose(said[text], again[text], rtol=1e-3, atol=1e-5):
+        raise StageError(
+            f"students.{one.name}: output {text!r} hangs on {', '.join(one.lacking)}, which prompts do not have; "
+            "evaluate it without `prompts`, so that the texts of the held-out samples stand for classes"
+        )
 
 
 def _check_classes(candidate: Candidate, held_out: HeldOut) -> None:
@@ -130,14 +142,4 @@ def _check_classes(candidate: Candidate, held_out: HeldOut) -> None:
             f"{candidate.folder}: this student tells {classes} classes apart, and the teacher's logits in "
             f"{held_out.cache.url} are {held_out.classes}; evaluate it on held-out samples of the teacher that it "
             "learnt from, or delete its folder to train it anew"
-        )
-
-
-def _check_views(candidate: Candidate, views: Tensor) -> None:
-    shape = candidate.saved.shape
-    learnt, seen = (shape.size, shape.size, shape.channels), tuple(views.shape[1:])
-    if seen != learnt:
-        raise StageError(
-            f"{candidate.folder}: this student was trained on views of shape {learnt}, and the held-out views are "
-            f"{seen}; evaluate it with the `views` that it was trained with"
         )

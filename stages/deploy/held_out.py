@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from ...cache import Cache, HeadLogits, SampledTargets, SparseLogits
-from ...data import Source
 from ..errors import StageError
+from ..student.inputs.feed import Feed
+from ..student.inputs.shared import SharedInputs
+from ..student.inputs.spec import InputSource
 from ..student.stream.join import Join
 from .metric_spec import ClassificationSpec, MetricSpec
 from .predictions import TeacherLogits
@@ -62,7 +64,6 @@ class HeldOut:
         cache: Cache,
         join: Join,
         metrics: Sequence[MetricSpec] = (ClassificationSpec(),),
-        source: Source | None = None,
         name: str = "held-out",
     ) -> None:
         self.metrics, self.name = tuple(metrics), name
@@ -76,7 +77,7 @@ class HeldOut:
         self._rows, self._labels = self._samples * views, labels[scored]
         self.unlabelled = len(labels) - len(self._samples)
         names = list(dict.fromkeys(field for one in metrics for field in one.fields))
-        self._fields = read_targets(cache, _given(source, names), names) if names else {}
+        self._fields = read_targets(join, names)
         self._check()
 
     def __len__(self) -> int:
@@ -101,7 +102,7 @@ class HeldOut:
         return self._cache
 
     def batches(self, size: int) -> Iterator[HeldOutBatch]:
-        """All scored samples, `size` at a time. The inputs are not read; see `views`."""
+        """All scored samples, `size` at a time. The inputs are not read; see `inputs`."""
         for start in range(0, len(self), size):
             rows, samples = self._rows[start : start + size], self._samples[start : start + size]
             labels = torch.from_numpy(self._labels[start : start + size])
@@ -109,9 +110,27 @@ class HeldOut:
             fields = {name: column[samples] for name, column in self._fields.items()}
             yield HeldOutBatch(rows, self._join.ids(rows), labels, signals, fields)
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """Kind of each field of its samples by name, image among them where there are images."""
+        return self._join.kinds
+
+    @property
+    def view_shape(self) -> tuple[int, int, int]:
+        """Of a canonical view: (height, width, channels)."""
+        return self._join.policy.size, self._join.policy.size, self._join.policy.channels
+
+    def feed(self, sources: Mapping[InputSource, str]) -> Feed:
+        """What gives students their inputs; see there."""
+        return Feed(self._join, sources)
+
     def views(self, batch: HeldOutBatch) -> Tensor:
         """The canonical views of a batch, uint8 (B, H, W, C), on the CPU."""
         return torch.from_numpy(self._join.views(batch.rows))
+
+    def inputs(self, feed: Feed, batch: HeldOutBatch, device: torch.device) -> SharedInputs:
+        """The inputs of a batch on a device, for all students."""
+        return feed.shared(batch.rows, device)
 
     def _decoded(self, name: str, rows: np.ndarray) -> TeacherLogits:
         parts = {part: torch.from_numpy(values) for part, values in self._cache.encoded(name, rows).items()}
@@ -154,9 +173,3 @@ class HeldOut:
 def _needs_labels(metric: MetricSpec) -> bool:
     """Whether a metric scores nothing but samples that have a class number."""
     return isinstance(metric, ClassificationSpec) and metric.label is None
-
-
-def _given(source: Source | None, names: Sequence[str]) -> Source:
-    if source is None:
-        raise StageError(f"evaluate.metrics: {', '.join(names)} are fields of a source, and none was given")
-    return source

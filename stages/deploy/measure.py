@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import StageFailed
+from .held_out_sets import judged_outputs
 from .size import ModelSize
 from .spec import EvaluateSpec
 
@@ -31,7 +32,9 @@ class Measurement:
 
 def measure_student(folder: Path, spec: EvaluateSpec, device: torch.device) -> Measurement:
     """Measure the finished student in a trial's folder. Raises StageFailed with the child's last words."""
-    return _measure({"kind": "student", "folder": str(folder)}, spec, device)
+    return _measure(
+        {"kind": "student", "folder": str(folder), "outputs": judged_outputs(spec.chosen_metrics)}, spec, device
+    )
 
 
 def measure_teacher(

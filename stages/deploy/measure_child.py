@@ -20,6 +20,7 @@ from torch import nn
 from ..errors import StageError
 from .latency import latency
 from .memory import PeakMemory
+from .noise import noise_inputs
 from .size import model_size, weight_bytes
 
 
@@ -59,9 +60,9 @@ def _student(request: Mapping[str, Any], device: torch.device) -> Subject:
     from .candidate import load_model, read_candidate
 
     candidate = read_candidate(Path(request["folder"]))
-    model = load_model(candidate, device)
-    side, channels = candidate.saved.student.input.size or candidate.saved.shape.size, candidate.saved.shape.channels
-    return Subject(model, lambda batch: {"pixel_values": torch.randn(batch, channels, side, side)}, model)
+    model = load_model(candidate, device, tuple(request["outputs"]))
+    shapes = candidate.saved.shape.completed(candidate.saved.student).inputs
+    return Subject(model, lambda batch: noise_inputs(shapes, batch), model)
 
 
 def _teacher(request: Mapping[str, Any], device: torch.device) -> Subject:

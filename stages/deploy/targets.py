@@ -9,30 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from ...cache import Cache
-from ...data import Source
 from ...data.fields import decode_field
 from ..errors import StageError
+from ..student.stream.join import Join
 
 
-def read_targets(cache: Cache, source: Source, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_targets(join: Join, names: Sequence[str]) -> dict[str, np.ndarray]:
     """{name: column} of all samples of a cache, in order: float64 (n, ...), NaN for null, or str (n,), "" for null.
 
     A name is a field of the source, or `field.key` of a JSON object or a .npz. Raises StageError for a field that there
     is not or whose values make no column, DataError for a sample that cannot be read.
     """
     for name in names:
-        _check(name, source.kinds)
-    if not names:
-        return {}
+        _check(name, join.kinds)
+    fields = tuple(dict.fromkeys(map(_field, names)))
     found: dict[str, list[Any]] = {name: [] for name in names}
     ids: list[str] = []
-    for shard in cache.shards:
-        for sample in source.read(shard):
+    for name in join.cache.shards if names else ():
+        shard = join.opened(name).shard
+        for sample in (shard.part(index, fields) for index in range(len(shard))):
             ids.append(sample.id)
-            decoded = {field: decode_field(sample, field, source.kinds[field]) for field in {_field(n) for n in names}}
-            for name, values in found.items():
-                values.append(_pick(decoded[_field(name)], name, sample.id))
+            decoded = {field: decode_field(sample, field, join.kinds[field]) for field in fields}
+            for target, values in found.items():
+                values.append(_pick(decoded[_field(target)], target, sample.id))
     return {name: _column(values, name, ids) for name, values in found.items()}
 
 

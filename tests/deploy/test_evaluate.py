@@ -17,7 +17,9 @@ from teachercache.stages.deploy.held_out_sets import HeldOutSets
 from teachercache.stages.deploy.spec import EvaluateSpec
 from teachercache.stages.errors import Interrupted, StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student, read_student
+from teachercache.stages.student.inputs.feed import Feed
 from teachercache.stages.student.inputs.images import prepare_views
+from teachercache.stages.student.inputs.shared import SharedInputs
 
 CPU = torch.device("cpu")
 FILES = ("evaluation.json", "predictions.npz")
@@ -53,10 +55,10 @@ class OneRead(HeldOut):
         self.__dict__.update(other.__dict__)
         self.seen: list[str] = []
 
-    def views(self, batch: HeldOutBatch) -> torch.Tensor:
+    def inputs(self, feed: Feed, batch: HeldOutBatch, device: torch.device) -> SharedInputs:
         assert not set(batch.ids) & set(self.seen)
         self.seen += batch.ids.tolist()
-        return super().views(batch)
+        return super().inputs(feed, batch, device)
 
 
 @pytest.fixture(scope="module")
