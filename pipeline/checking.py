@@ -4,7 +4,6 @@ Source, views, teacher, codecs, a temporary shard, the join, and one step of eac
 work is said before an hour is spent.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +24,6 @@ from ..stages.student.trial.trial import (
     needed_fields,
     needed_signals,
     needed_sources,
-    needs_labels,
     needs_shuffled,
 )
 from ..stages.teacher.families.adapter import Adapter
@@ -34,8 +32,11 @@ from ..stages.teacher.independence import check_independence
 from ..stages.teacher.inputs.loader import PreparedPieces
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import build_cache
+from ..stages.teacher.skipping import look_at_samples
 from .building import cache_job, check_sets, held_out_jobs
 from .config import CacheConfig, Config
+from .first_look import look_at_fields
+from .labels import check_labels, label_fields
 from .samples import FewSamples
 from .standing_cache import cache_to_try, heard, standing_notes
 from .training import chosen_trials, student_shape
@@ -75,15 +76,19 @@ def check_run(config: CacheConfig) -> Forecast:
     job = cache_job(config)
     if isinstance(config, Config):
         check_sets(config, job.source, held_out_jobs(config))
-    samples, labelled = _count(job.source)
     trials = chosen_trials(config) if isinstance(config, Config) else ()
     if isinstance(config, Config):
-        _check_labels(config, trials, samples, labelled)
+        look_at_fields(config, trials)
+        samples, labelled = check_labels(config, trials, job.source)
+    else:
+        samples, labelled = _count(job.source)
     standing = standing_notes(job)
     with TemporaryDirectory(prefix="teachercache-check-") as folder:
-        few = replace(job, root=Path(folder) / "cache", source=FewSamples(job.source, _SAMPLES), signals=heard(job))
+        source = FewSamples(job.source, _SAMPLES, label_fields(config, trials))
+        job, left_out = look_at_samples(job, job.source.shards()[:1])
+        few = replace(job, root=Path(folder) / "cache", source=source, signals=heard(job))
         built = build_cache(few)
-        notes = (*standing, *built.notes)
+        notes = (*standing, *left_out, *built.notes)
         check_independence(replace(few, source=FewSamples(job.source, _TOGETHER)))
         cache = open_cache(few.root, few.fingerprint)
         rate = _teacher_rate(few, built.pace.batch_size)
@@ -108,19 +113,6 @@ def _count(source: Source) -> tuple[int, int]:
     """Samples, and how many of them have a label."""
     labels = [source.open(shard).labels for shard in source.shards()]
     return sum(map(len, labels)), int(sum((found >= 0).sum() for found in labels))
-
-
-def _check_labels(config: Config, trials: Iterable[Trial], samples: int, labelled: int) -> None:
-    asked = config.train.labelled
-    if asked is not None and labelled < asked.count:
-        raise StageError(
-            f"train.labelled.count is {asked.count}, and only {labelled} samples of the source have a label"
-        )
-    if asked is None and labelled < samples and needs_labels(trials):
-        raise StageError(
-            f"{samples - labelled} of {samples} samples have no label, and a term that reads labels needs one: set "
-            "train.labelled.count to train with the labels there are, or drop the term"
-        )
 
 
 def _teacher_rate(job: CacheJob, batch_size: int) -> float:

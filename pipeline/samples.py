@@ -12,10 +12,12 @@ from ..data import DataError, Sample, Shard, Source
 
 @dataclass(frozen=True)
 class FewSamples:
-    """One shard with `count` samples of another source's first shard, labelled ones where there are any."""
+    """One shard with `count` samples of another source's first shard; those that have a label and every field of
+    `having`, where there are any."""
 
     whole: Source
     count: int
+    having: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
@@ -42,7 +44,7 @@ class FewSamples:
 
     def open(self, shard: str) -> "FewOfShard":
         """A piece of that shard."""
-        return FewOfShard(self.whole.open(shard), self.count)
+        return FewOfShard(self.whole.open(shard), self.count, self.having)
 
     def read(self, shard: str) -> Iterator[Sample]:
         """Its samples in order."""
@@ -56,6 +58,7 @@ class FewOfShard:
 
     whole: Shard
     count: int
+    having: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,7 +66,11 @@ class FewOfShard:
 
     @cached_property
     def _chosen(self) -> list[int]:
-        first = np.argsort(self.whole.labels < 0, kind="stable")[: self.count]
+        lacking = np.asarray(self.whole.labels < 0, np.int64)
+        if self.having:
+            fields = (self.whole.part(i, self.having).fields for i in range(len(self.whole)))
+            lacking += 2 * np.array([any(name not in found for name in self.having) for found in fields], np.int64)
+        first = np.argsort(lacking, kind="stable")[: self.count]
         return sorted(first.tolist())
 
     @property

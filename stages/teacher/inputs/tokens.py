@@ -12,9 +12,8 @@ from torch import Tensor
 
 from ....data import DataError
 from ...errors import StageError
+from ...tokenizer import NO_LIMIT, load_tokenizer
 from ..spec import TeacherSpec
-
-_NONE = 1 << 20  # tokenizers that know no longest text say a number beyond all sense
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +44,13 @@ def load_tokens(spec: TeacherSpec, folder: Path, fixed: bool = False) -> Tokens:
 
     Raises StageError when there is none, and when neither it nor teacher.max_tokens says how long a text may be.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, ImportError, KeyError, AttributeError) as error:
-        raise StageError(
-            f"teacher.model: the tokenizer in {folder} cannot be loaded ({error}); save it beside the weights"
-        ) from error
-    if tokenizer.pad_token is None:
-        if tokenizer.eos_token is None:
-            raise StageError(f"teacher.model: the tokenizer in {folder} knows neither padding nor an end of text")
-        tokenizer.pad_token = tokenizer.eos_token  # masked, so which token it is does not matter
-    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    tokenizer = load_tokenizer(folder, "teacher.model")
     return Tokens(tokenizer, _longest(spec, tokenizer, folder), spec.truncate, "max_length" if fixed else "longest")
 
 
 def _longest(spec: TeacherSpec, tokenizer: Any, folder: Path) -> int:
     known = min([int(tokenizer.model_max_length), *_positions(folder)])
-    if spec.max_tokens is None and known > _NONE:
+    if spec.max_tokens is None and known > NO_LIMIT:
         raise StageError(
             "teacher.max_tokens: the tokenizer does not say how many tokens a text may have: set it, to the longest "
             "text of the source or a little more"
