@@ -7,6 +7,7 @@ from .errors import DataError
 from .folder import folder_source
 from .names import shard_names
 from .open_files import TarFile
+from .readable import ReadableSource
 from .remote_file import RemoteFiles
 from .source import Source
 from .spec import SourceSpec
@@ -20,7 +21,8 @@ def open_source(spec: SourceSpec, remote: RemoteFiles | None = None) -> Source:
 
     `remote` finds tar shards that lie elsewhere; without it an address is refused.
     """
-    return folder_source(spec) if spec.kind == "folder" else _tar_source(spec, remote)
+    source = folder_source(spec) if spec.kind == "folder" else _tar_source(spec, remote)
+    return ReadableSource(source, spec.skip_limit) if spec.on_error == "skip" else source
 
 
 def _tar_source(spec: SourceSpec, remote: RemoteFiles | None) -> TarSource:

@@ -45,6 +45,12 @@ class SourceSpec(BaseModel):
     label: str | None = Field("cls", description="extension that holds the class number; null reads no labels")
     shard_size: int = Field(1000, gt=0, description="folder only: how many images make a shard")
     classes: tuple[str, ...] = Field((), description="class names in order, for reports")
+    on_error: Literal["fail", "skip"] = Field(
+        "fail", description="what becomes of a sample that cannot be decoded; skip: every sample is decoded once before"
+    )
+    skip_limit: float = Field(
+        0.01, ge=0, description="on_error: skip only: the most that is left out; below 1 a share, else a count"
+    )
 
 
 def _ordered(pair: tuple[float, float]) -> tuple[float, float]:

@@ -21,7 +21,8 @@ class Receipt:
     """What a finished shard consists of.
 
     `folder` lies below the cache's root; `files` maps paths below the root to {"bytes", "xxh3"}; `manifest` is the
-    digest of the fingerprint the shard was built under; `source` is {"bytes"?, "xxh3"} of the source shard; `error`
+    digest of the fingerprint the shard was built under; `source` is {"bytes"?, "xxh3"} of the source shard, and
+    under "left_out" the ids of its samples that are not in the cache because they could not be decoded; `error`
     holds each codec's error on this shard's last batch; `cost` holds seconds.
     """
 
@@ -93,6 +94,9 @@ def _check(receipt: Receipt, shard: str) -> None:
             raise ValueError(f"its {name} are {getattr(receipt, name)!r}")
     _check_word(receipt.manifest)
     _check_word(receipt.source.get("xxh3", ""))
+    left_out = receipt.source.get("left_out", [])
+    if not isinstance(left_out, list) or not all(isinstance(name, str) for name in left_out):
+        raise ValueError("the samples that it leaves out are no list of ids")
 
 
 def _check_count(number: Any, most: int, what: str) -> None:

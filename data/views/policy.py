@@ -102,7 +102,7 @@ class ViewPolicy:
         for operation, columns in self._columns():
             if isinstance(operation, Mixing):
                 own = parameters[:, columns]
-                partner = np.where(own[:, 0] >= 0, own[:, 0].astype(np.int64), partner)
+                partner = np.where(own[:, 0] >= 0, own[:, 0], partner).astype(np.int64)
                 share *= operation.shares(own, self.size)
         return partner, share
 

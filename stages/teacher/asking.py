@@ -13,6 +13,7 @@ import torch
 from ...cache import Cache, open_cache
 from ...cache.codecs import Codec
 from ...cache.spec import SignalSpec
+from ...data import Source
 from ..cache_identity import PIXELS
 from ..device import pick_device
 from .answer import encoded_rows, heard_row, largest_value
@@ -24,6 +25,7 @@ from .inputs.batch import PreparedBatch
 from .inputs.loader import Piece, PreparedPieces, plan_pieces
 from .job import CacheJob
 from .signals.signal_schema import Heard
+from .skipping import as_recorded
 
 _BATCHES = 8  # the rows asked for are spread over so many batches, or more when these have too few
 _UNTOLD = 256  # rows of a pass where neither the receipt nor the settings say it
@@ -68,7 +70,8 @@ def ask_again(
     Raises StaleCacheError when the cache is not what the job asks for.
     """
     cache = open_cache(job.address, job.fingerprint, extensions=False)
-    answer, chosen = Answer(), _choose(job, cache, rows, np.random.default_rng(seed))
+    source = as_recorded(job.source, cache)
+    answer, chosen = Answer(), _choose(job, source, cache, rows, np.random.default_rng(seed))
     if not chosen:
         return answer
     device = pick_device(job.teacher.device)
@@ -76,7 +79,7 @@ def ask_again(
     teacher = open_teacher(job.teacher, job.folder, heard, device)
     pieces = [piece for piece, _ in chosen]
     prepare = teacher_inputs(job.teacher, job.folder, job.source, job.policy)
-    prepared = PreparedPieces(job.source, job.policy, prepare, pieces, job.keep_pixels)
+    prepared = PreparedPieces(source, job.policy, prepare, pieces, job.keep_pixels)
     try:
         for number, (_, wanted) in enumerate(chosen):
             _compare(job, cache, teacher, prepared[number], wanted, answer)
@@ -98,13 +101,15 @@ def _batch_size(job: CacheJob, cache: Cache, shard: str) -> int:
     return int(recorded or (_UNTOLD if asked == "auto" else asked))
 
 
-def _choose(job: CacheJob, cache: Cache, rows: int, rng: np.random.Generator) -> list[tuple[Piece, np.ndarray]]:
+def _choose(
+    job: CacheJob, source: Source, cache: Cache, rows: int, rng: np.random.Generator
+) -> list[tuple[Piece, np.ndarray]]:
     """Random batches of the build, and random rows of each: their numbers in the batch, ascending."""
     views = job.policy.count
     pieces = [
         piece
         for shard in cache.shards
-        for piece in plan_pieces(job.source, [shard], piece_samples(job, _batch_size(job, cache, shard)))
+        for piece in plan_pieces(source, [shard], piece_samples(job, _batch_size(job, cache, shard)))
     ]
     sizes = np.array([(stop - start) * views for _, start, stop, _ in pieces], np.int64)
     order = rng.permutation(np.flatnonzero(sizes))

@@ -19,6 +19,7 @@ from .running.pace import Pace, together
 from .running.processes import run_processes
 from .running.run import Result, Run
 from .running.standing import missing_shards
+from .skipping import look_at_samples
 
 Progress = Callable[[int, int], None]  # rows done, rows to do
 
@@ -62,11 +63,12 @@ def build_cache(
         return BuildSummary(0, 0, standing, perf_counter() - started)
     if job.keep_pixels and "image" not in job.source.kinds:
         raise StageError("views.keep_pixels: the source has no images (source.image is empty), so there are no pixels")
+    job, left_out = look_at_samples(job, missing)
     total = _rows(job, missing)
     results = _run(job, missing, lambda done: progress(done, total), stop)
     note_receipts(job.address)
     lost = [shard for result in results for shard in result.lost]
-    notes = tuple(dict.fromkeys(note for result in results for note in result.notes))
+    notes = tuple(dict.fromkeys(note for result in results for note in result.notes)) + left_out
     seconds = perf_counter() - started
     pace = results[0].pace if len(results) == 1 else together([result.pace for result in results], seconds)
     made, rows = len(missing) - len(lost), total - _rows(job, lost)

@@ -16,6 +16,7 @@ from ...cache import Cache, RowIndex
 from ...cache.writing.shard_writer import ShardWriter
 from ...data import Source
 from .signals.encoding import EncodedBatch
+from .skipping import noted
 
 _AHEAD = 4  # encoded batches that may wait for the disk
 
@@ -104,7 +105,7 @@ class _OpenShard:
         numbers = np.tile(np.arange(first, first + views, dtype=np.uint16), len(ids))
         rows = RowIndex(np.repeat(ids, views), numbers, np.repeat(labels, views), parameters)
         cost = {"teacher_seconds": self._seconds, **facts.get("cost", {})}
-        source = {"xxh3": self._source.open(shard).checksum()}
+        source = {"xxh3": self._source.open(shard).checksum(), **noted(self._source, shard)}
         writer, self._writer = self._writer, None
         try:
             error = facts.get("error", {})

@@ -13,10 +13,12 @@ import numpy as np
 
 from ....cache import Cache
 from ....data import Shard, Source, ViewPolicy
+from ....data.readable import without
 from ....data.views.captions import drawn_captions
 from ....data.views.replaying import replay_rows
 from ...cache_identity import PIXELS
 from ...errors import StageError
+from ...left_out import left_out_samples
 from ..inputs.opened import OpenedShard
 
 
@@ -92,6 +94,8 @@ class Join:
     def _checked(self, name: str) -> Shard:
         """Open a source shard and hold it against the cache's: the same bytes, the same ids in the same order."""
         opened, cached = self._source.open(name), self._cache.reader(name).ids
+        if len(opened) != len(cached):
+            opened = without(opened, left_out_samples(self._cache, name))
         ids = np.asarray(opened.ids, np.str_)
         if len(ids) != len(cached) or np.any(ids != cached):
             first = next(
