@@ -18,7 +18,7 @@ from .files.lock import folder_lock
 from .files.saved import is_saved
 from .inputs.labels import LabelShape
 from .inputs.shape import InputShape
-from .models.builders import StudentShape, build_student, output_shapes
+from .models.builders import StudentShape, build_student, origin_fingerprint, output_shapes
 from .objective.kept import Kept
 from .objective.objective import Objective, build_objective
 from .spec import InputSource, StudentSpec, TrainSpec
@@ -116,7 +116,9 @@ class _Fleet:
         """Results of trials that are over, and the others, each ready at its own step."""
         for trial in trials:
             inputs, fingerprint = self.stream.input_shapes(trial.student.takes), self.stream.cache_fingerprint
-            claim_folder(trial.folder(self.students), trial_identity(trial, self.train, fingerprint, inputs))
+            origin = origin_fingerprint(trial.student, self.shape)
+            identity = trial_identity(trial, self.train, fingerprint, inputs, origin)
+            claim_folder(trial.folder(self.students), identity)
         results = {trial.name: ended for trial in trials if (ended := self._ended(trial)) is not None}
         todo = [trial for trial in trials if trial.name not in results]
         if needs_labels(todo):

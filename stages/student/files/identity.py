@@ -19,19 +19,34 @@ _STREAM = ("steps", "batch_size", "labelled", "window", "shuffle_seed")  # the s
 
 
 def trial_identity(
-    trial: Trial, train: TrainSpec, cache_fingerprint: Mapping[str, Any], inputs: Mapping[str, InputShape] | None = None
+    trial: Trial,
+    train: TrainSpec,
+    cache_fingerprint: Mapping[str, Any],
+    inputs: Mapping[str, InputShape] | None = None,
+    origin: str | None = None,
 ) -> dict[str, Any]:
     """All that a trial's numbers depend on; `inputs` are the shapes of its texts and arrays, of which each tokenizer's
-    hash is one part. How often it logs, where it runs, and signals that it does not read are not among it."""
+    hash is one part, `origin` what the model is known by that a student is cut from. How often it logs, where it runs,
+    where that model lies, and signals that it does not read are not among it."""
     shapes = {name: {**asdict(shape), "shape": list(shape.shape)} for name, shape in (inputs or {}).items()}
     return {
         **({"inputs": shapes} if shapes else {}),
-        "student": trial.student.model_dump(mode="json", exclude={"control"}),
+        **({"origin": origin} if origin is not None else {}),
+        "student": _placeless(trial.student.model_dump(mode="json", exclude={"control"})),
         "arm": trial.arm,
         "seed": trial.seed,
         "train": train.model_dump(mode="json", include=set(_STREAM)),
         "cache": _with_signals(cache_fingerprint, needed_signals([trial])),
     }
+
+
+def _placeless(student: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a student without the place of what it is cut from, whose fingerprint says more."""
+    if student["use"].startswith("pretrained:"):
+        return {**student, "use": "pretrained"}
+    if student["use"] != "teacher":
+        return student
+    return {**student, "args": {name: value for name, value in student["args"].items() if name != "model"}}
 
 
 def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:

@@ -17,8 +17,10 @@ from torch import nn
 from ...errors import StageError
 from ..inputs.shape import InputShape
 from ..models.builders import StudentShape, build_student
+from ..models.cutting.student import rebuild_student
 from ..models.transformers_student import TransformersStudent
 from ..spec import Arm, StudentSpec
+from ..trial.randomness import seeded
 from ..trial.trial import Trial
 from .checkpoint import tensor_bytes
 from .durable_files import read_json, write_errors, write_json, write_whole
@@ -46,7 +48,7 @@ def save_student(
     write_whole(folder / _WEIGHTS, tensor_bytes(student.state_dict()))
     if isinstance(student, TransformersStudent):
         with write_errors(folder / "hf"), _no_progress_bar():
-            student.model.save_pretrained(folder / "hf")  # type: ignore[operator]
+            student.model.save_pretrained(folder / "hf")
     content = {
         "format": 1,
         "student": trial.student.model_dump(mode="json"),
@@ -98,12 +100,21 @@ def load_student(folder: Path, outputs: tuple[str, ...] | None = None) -> nn.Mod
     its weights do not fit.
     """
     saved = read_student(folder)
-    student = build_student(saved.student, saved.shape, saved.outputs if outputs is None else outputs, saved.seed)
+    student = _untrained(saved, folder, saved.outputs if outputs is None else outputs)
     try:
         student.load_state_dict(load_file(folder / _WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise StageError(f"{folder / _WEIGHTS} does not hold the weights of this student: {error}") from error
     return student.eval()
+
+
+def _untrained(saved: SavedStudent, folder: Path, outputs: tuple[str, ...]) -> nn.Module:
+    """The student as it was built. A model of transformers is of the form that its own folder says: what it was cut
+    from is not needed again, and other outputs do not make another model of it."""
+    if not (folder / "hf" / "config.json").is_file():
+        return build_student(saved.student, saved.shape, outputs, saved.seed)
+    with seeded(saved.seed):  # its first weights are written over
+        return rebuild_student(folder / "hf", outputs, saved.shape.completed(saved.student).inputs)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ the settings say (`StudentSpec.takes`), and StudentShape.inputs says how they lo
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from ..inputs.shape import InputShape, blank_inputs, image_shape
 from ..spec import StudentSpec
 from ..trial.randomness import derive_seed, seeded
 from .cnn import build_cnn
+from .cutting.origin import Origin
 from .cutting.student import build_cut_student
 from .small.clip_conv_lstm import build_clip_conv_lstm
 from .small.lstm import build_lstm
@@ -40,12 +42,14 @@ BUILT_IN: dict[str, Callable[..., nn.Module]] = {
 @dataclass(frozen=True, slots=True)
 class StudentShape:
     """What a student takes and gives: `classes` logits, views of `channels` channels and `size` pixels a side, and each
-    tensor that its forward gets, by name. Without `inputs`, images alone are known."""
+    tensor that its forward gets, by name. Without `inputs`, images alone are known. `teacher` is the folder of the
+    teacher's files, for students that are cut from it."""
 
     classes: int
     channels: int
     size: int
     inputs: Mapping[str, InputShape] = field(default_factory=dict)
+    teacher: str | None = None
 
     def completed(self, spec: StudentSpec) -> "StudentShape":
         """The same with every input of a student. Raises StageError for a text or an array whose shape is not known."""
@@ -76,13 +80,21 @@ def build_student(spec: StudentSpec, shape: StudentShape, outputs: Iterable[str]
 
 
 def check_arguments(spec: StudentSpec, shape: StudentShape) -> None:
-    """Hold the arguments of the user's own callable against its signature; nothing is built."""
-    if ":" in spec.use and not spec.use.startswith((_PREFIX, _PRETRAINED)):
-        try:
-            offered = _offered(spec, shape, frozenset())
-            bind_arguments(import_callable(spec.use), spec.use, spec.args, offered)
-        except StageError as error:
-            raise StageError(f"students.{spec.name}: {error}") from error
+    """Hold the arguments of a callable against its signature, the user's own or a built-in one; nothing is built."""
+    try:
+        _check_settings(spec)
+        if spec.use.startswith(_PREFIX):
+            return
+        offered = {**_offered(spec, shape, frozenset()), "task": None, "init": None}
+        bind_arguments(_callable(spec), spec.use, spec.args, offered)
+    except StageError as error:
+        raise StageError(f"students.{spec.name}: {error}") from error
+
+
+def origin_fingerprint(spec: StudentSpec, shape: StudentShape) -> str | None:
+    """What the files are known by that a student is cut from, or begins with; None for one that begins at random."""
+    folder = _origin(spec, shape)
+    return None if folder is None else Origin(Path(folder)).fingerprint
 
 
 def output_shapes(student: nn.Module, spec: StudentSpec, shape: StudentShape) -> dict[str, tuple[int, ...]]:
@@ -99,26 +111,43 @@ def _build(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> n
     if spec.use.startswith(_PREFIX):
         name = spec.use.removeprefix(_PREFIX)
         return build_transformers_student(name, spec.args, shape.inputs, shape.classes, outputs, spec.task)
-    given = {**_offered(spec, shape, outputs), "task": spec.task, "init": spec.init or "from_teacher"}
-    if spec.use.startswith(_PRETRAINED):
-        folder = spec.use.removeprefix(_PRETRAINED)
-        return call_builder(build_cut_student, spec.use, spec.args, {**given, "model": folder})
-    if spec.use in BUILT_IN:
-        return call_builder(BUILT_IN[spec.use], spec.use, spec.args, given)
+    offered = _offered(spec, shape, outputs)
+    if _is_cut(spec):
+        offered |= {"task": spec.task, "init": spec.init or "from_teacher", "model": _origin(spec, shape)}
+    return call_builder(_callable(spec), spec.use, spec.args, offered)
+
+
+def _callable(spec: StudentSpec) -> Callable[..., Any]:
+    """What builds a student that is no config class of transformers."""
+    if spec.use in BUILT_IN or _is_cut(spec):
+        return BUILT_IN[spec.use if spec.use in BUILT_IN else "teacher"]
     if ":" in spec.use:
-        return call_builder(import_callable(spec.use), spec.use, spec.args, _offered(spec, shape, outputs))
+        return import_callable(spec.use)
     raise StageError(
         f"use: {spec.use!r} is neither {', '.join(BUILT_IN)}, nor transformers:<ConfigClass>, nor pretrained:<folder>, "
         f"nor package.module:callable{nearest(spec.use, BUILT_IN)}"
     )
 
 
+def _is_cut(spec: StudentSpec) -> bool:
+    return spec.use == "teacher" or spec.use.startswith(_PRETRAINED)
+
+
+def _origin(spec: StudentSpec, shape: StudentShape) -> str | None:
+    """The folder that a student is cut from; None for any other student."""
+    if not _is_cut(spec):
+        return None
+    if spec.use.startswith(_PRETRAINED):
+        return spec.use.removeprefix(_PRETRAINED)
+    found = spec.args.get("model", shape.teacher)
+    return None if found is None else str(found)
+
+
 def _check_settings(spec: StudentSpec) -> None:
     """Settings that not every student takes."""
-    cut = spec.use == "teacher" or spec.use.startswith(_PRETRAINED)
-    if spec.init is not None and not cut:
+    if spec.init is not None and not _is_cut(spec):
         raise StageError(f"init: {spec.init} is for `use: teacher` and `use: pretrained:<folder>`")
-    if spec.task is not None and not cut and not spec.use.startswith(_PREFIX):
+    if spec.task is not None and not _is_cut(spec) and not spec.use.startswith(_PREFIX):
         raise StageError(f"task: a {spec.use} is no model of transformers, and has one task")
 
 

@@ -27,7 +27,8 @@ class Attention(nn.Module):
         return seen, weights
 
     def _split(self, values: Tensor) -> Tensor:
-        return values.unflatten(-1, (self._heads, -1)).transpose(1, 2)
+        heads: Tensor = values.unflatten(-1, (self._heads, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
+        return heads
 
 
 class Layer(nn.Module):
