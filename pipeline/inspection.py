@@ -8,6 +8,7 @@ from ..cache.format.receipt import Receipt
 from ..cache.format.schema import SignalSchema
 from ..cache.grid.member import Member
 from ..cache.keeping.rubbish import find_rubbish
+from ..stages.teacher.running.pace import Pace
 
 
 def inspect_cache(cache: Cache) -> dict[str, Any]:
@@ -86,16 +87,30 @@ def _extension(member: Member, receipts: Sequence[Receipt]) -> dict[str, Any]:
     }
 
 
-def _cost(receipts: Sequence[Receipt], rows: int, on_disk: int) -> dict[str, float | None]:
-    """The ledger: seconds that the teacher's device worked and seconds that passed, and what came out of each."""
-    teacher, passed = (sum(float(r.cost.get(key, 0.0)) for r in receipts) for key in ("teacher_seconds", "seconds"))
+def _cost(receipts: Sequence[Receipt], rows: int, on_disk: int) -> dict[str, Any]:
+    """The ledger: seconds that the teacher's device worked and seconds that passed, and what came out of each; of
+    several processes the sums. What no receipt says, because it is older, is None."""
+    teacher, passed = (_seconds(receipts, key) or 0.0 for key in ("teacher_seconds", "seconds"))
+    data, writer = (_seconds(receipts, key) for key in ("waiting_for_data", "waiting_for_writer"))
+    pace = None if data is None or writer is None or not passed else Pace(rows, passed, teacher, data, writer)
     return {
         "teacher_seconds": teacher,
         "seconds": passed,
         "rows_per_teacher_second": rows / teacher if rows and teacher else None,
         "rows_per_second": rows / passed if rows and passed else None,
         "bytes_per_second": on_disk / passed if passed else None,
+        "waiting_for_data": data,
+        "waiting_for_writer": writer,
+        "busy_share": None if pace is None else pace.busy_share,
+        "limit": None if pace is None else pace.limit,
+        "batch_size": sorted({int(r.cost["batch_size"]) for r in receipts if "batch_size" in r.cost}),
     }
+
+
+def _seconds(receipts: Sequence[Receipt], key: str) -> float | None:
+    """The sum over receipts; None where none of them says."""
+    known = [float(receipt.cost[key]) for receipt in receipts if key in receipt.cost]
+    return sum(known) if known else None
 
 
 def worst_error(name: str, receipts: Sequence[Receipt]) -> dict[str, float]:

@@ -37,6 +37,12 @@ def inspection_lines(found: dict[str, Any]) -> Iterator[str]:
             + (f" ({busy:,.0f} while it worked)" if busy else "")
             + f", {size_text(cost['bytes_per_second'])}/s"
         )
+    if cost["limit"]:
+        yield (
+            f"the limit is the {cost['limit']}: device busy {cost['busy_share']:.0%}, "
+            f"{cost['waiting_for_data']:,.1f} s waiting for data, {cost['waiting_for_writer']:,.1f} s for the writer; "
+            f"batch size {', '.join(map(str, cost['batch_size']))}"
+        )
     for name, constant in found["constants"].items():
         yield f"constant {name}: {size_text(constant['bytes'])}"
     for extension in found["extensions"]:

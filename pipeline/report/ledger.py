@@ -11,12 +11,16 @@ from typing import Literal
 
 from ...cache import Cache
 from ...stages.student.spec import TrainSpec
+from ...stages.teacher.running.pace import Pace, Side
 from .trials import FinishedTrial, TrialStates
 
 Kind = Literal["measured", "counted", "configured", "derived"]
 KINDS: dict[str, Kind] = {
     "teacher_seconds": "measured",
     "build_seconds": "measured",
+    "waiting_for_data": "measured",
+    "waiting_for_writer": "measured",
+    "build_limit": "derived",
     "cache_rows": "counted",
     "cache_bytes": "counted",
     "rows_per_teacher_second": "derived",
@@ -35,15 +39,20 @@ KINDS: dict[str, Kind] = {
 class Ledger:
     """Costs of a run; seconds, rows and bytes, None where nothing was recorded.
 
-    `teacher_seconds` the device worked to fill the cache, `build_seconds` passed meanwhile. `reading_trials` are the
-    finished trials that read the teacher's signals; labels-only needs no teacher. A trial sees `rows_per_trial` rows,
-    steps x batch size. `beside_each_seconds` of teacher time those trials would have needed, each with its own teacher
-    at the speed measured here; `beside_fleet_seconds` if one teacher had served all of them on the same batches. From
-    `break_even_trials` on, the cache has cost no more than a teacher beside each: cache rows / rows per trial.
+    `teacher_seconds` the device worked to fill the cache, `build_seconds` passed meanwhile, of which the teacher
+    was `waiting_for_data` and `waiting_for_writer`; `build_limit` is the side that a faster build would need.
+    `reading_trials` are the finished trials that read the teacher's signals; labels-only needs no teacher. A trial
+    sees `rows_per_trial` rows, steps x batch size. `beside_each_seconds` of teacher time those trials would have
+    needed, each with its own teacher at the speed measured here; `beside_fleet_seconds` if one teacher had served
+    all of them on the same batches. From `break_even_trials` on, the cache has cost no more than a teacher beside
+    each: cache rows / rows per trial.
     """
 
     teacher_seconds: float | None
     build_seconds: float | None
+    waiting_for_data: float | None
+    waiting_for_writer: float | None
+    build_limit: Side | None
     cache_rows: int
     cache_bytes: int
     rows_per_teacher_second: float | None
@@ -61,12 +70,19 @@ def build_ledger(cache: Cache, states: TrialStates, train: TrainSpec) -> Ledger:
     """The ledger of a run, from the training cache's receipts and the trials' histories."""
     receipts = [receipt for member in cache.members for receipt in member.receipts.values()]
     teacher = _recorded([receipt.cost.get("teacher_seconds") for receipt in receipts])
+    seconds, data, writer = (
+        _recorded([receipt.cost.get(key) for receipt in receipts])
+        for key in ("seconds", "waiting_for_data", "waiting_for_writer")
+    )
     per_row = None if teacher is None or not cache.rows else teacher / cache.rows
     rows = train.steps * train.batch_size
     reading = sum(1 for one in states.finished if reads_signals(one))
     return Ledger(
         teacher_seconds=teacher,
-        build_seconds=_recorded([receipt.cost.get("seconds") for receipt in receipts]),
+        build_seconds=seconds,
+        waiting_for_data=data,
+        waiting_for_writer=writer,
+        build_limit=_limit(cache.rows, seconds, teacher, data, writer),
         cache_rows=cache.rows,
         cache_bytes=sum(receipt.bytes for receipt in receipts),
         rows_per_teacher_second=1 / per_row if per_row else None,
@@ -79,6 +95,14 @@ def build_ledger(cache: Cache, states: TrialStates, train: TrainSpec) -> Ledger:
         beside_fleet_seconds=None if per_row is None else per_row * rows * min(reading, 1),
         break_even_trials=ceil(cache.rows / rows),
     )
+
+
+def _limit(
+    rows: int, seconds: float | None, busy: float | None, data: float | None, writer: float | None
+) -> Side | None:
+    if not seconds or busy is None or data is None or writer is None:
+        return None
+    return Pace(rows, seconds, busy, data, writer).limit
 
 
 def reads_signals(one: FinishedTrial) -> bool:

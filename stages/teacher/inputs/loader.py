@@ -1,5 +1,6 @@
 """Loader workers: decode, draw and replay views, prepare. Batches arrive in source order, a bounded number ahead."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import thread_time
@@ -82,8 +83,24 @@ def prepared_batches(pieces: PreparedPieces, workers: int, pin: bool) -> Iterato
     """The pieces in order, prepared by `workers` processes (0: here), two batches ahead of the device each."""
     ahead: dict[str, Any] = {"prefetch_factor": 2, "persistent_workers": False} if workers else {}
     items = HandsOver(pieces)
-    loader = DataLoader(items, batch_size=None, num_workers=workers, collate_fn=_same, pin_memory=pin, **ahead)
+    loader = DataLoader(
+        items,
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_same,
+        pin_memory=pin,
+        worker_init_fn=_outlive_signals,
+        **ahead,
+    )
     return raised(iter(loader))
+
+
+def _outlive_signals(worker: int) -> None:
+    """Terminals and batch systems send a signal to all processes at once. Whoever started the workers decides when
+    they leave: after the batch in work. A second SIGTERM is its own."""
+    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def _same(batch: Any) -> Any:

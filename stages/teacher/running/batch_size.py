@@ -56,8 +56,9 @@ def search(
             recover()
             break
         grown, before = peak() - before, max(before, peak())
+        # half of these rows took `grown` less, so that twice as many take four times as much
         slower = rows > 8 and rates[rows] < _GAIN * max(rate for size, rate in rates.items() if size < rows)
-        if slower or (allowed is not None and 2 * grown > allowed):
+        if slower or (allowed is not None and 4 * grown > allowed):
             break
         rows *= 2
     best = max(rates.values())

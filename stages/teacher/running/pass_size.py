@@ -21,12 +21,13 @@ class PassSize:
 
     def halve(self, prepared: PreparedBatch) -> None:
         """After the memory ran out. Raises StageFailed where one row is too much already."""
-        if self.rows == 1:
+        tried = min(self.rows, prepared.rows)
+        if tried == 1:
             raise StageFailed(
                 f"one row of shard {prepared.shard} does not fit into the memory of {self._device}: take a smaller "
                 "teacher.dtype, or hear less (attention maps are large; `reduce` is done on the device)"
             )
-        self.rows = (self.rows + 1) // 2
+        self.rows = (tried + 1) // 2
 
     def remark(self) -> str:
         """Empty where nothing happened."""
