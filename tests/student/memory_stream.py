@@ -48,6 +48,8 @@ class MemoryStream:
         self.fields: dict[str, LabelShape] = {}
         self.cache_fingerprint: dict[str, Any] = {"teacher": {"sha256": "aa"}, "views": {"count": 1}}
 
+    kept = None
+
     @property
     def signals(self) -> dict[str, SignalSchema]:
         return {name: SignalSchema(name, "f32", {}, tuple(values.shape[1:])) for name, values in self.values.items()}

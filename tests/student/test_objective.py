@@ -171,7 +171,7 @@ def test_labels_only_keeps_cross_entropy_alone() -> None:
 
 def test_labels_only_without_cross_entropy_is_refused() -> None:
     with pytest.raises(
-        StageError, match=r"students\.tiny: the control labels-only keeps only terms whose target is a label"
+        StageError, match=r"students\.tiny: the control labels-only keeps only terms that read no signal"
     ):
         build({"loss": "kl", "signal": "logits"}, arm="labels-only")
 

@@ -1,5 +1,5 @@
-"""Losses by name. Each is a plain function -> one number per sample, (B,): (output, target, **options) of one output and
-one target, or (outputs, targets, **options) of lists, for those that compare several.
+"""Losses by name. Each is a plain function that gives one number per sample, (B,): (output, target, **options) of one
+output and one target, or (outputs, targets, **options) of lists, for those that compare several.
 
 The table holds the losses that the settings offer: what each takes, and which fields of a term are its keywords.
 """
@@ -112,7 +112,7 @@ LOSSES: dict[str, Loss] = {
     "huber": Loss(huber, ("delta",), numbers=True, projected=True, masked=True),
     "minilm_qkv": Loss(minilm_qkv, ("heads",), free=True, masked=True),
     "srrl": Loss(srrl, projected=True, kept="head"),
-    "crd": Loss(crd, ("temperature",), projected=True, kept="bank"),
+    "crd": Loss(crd, projected=True, kept="bank"),
     "tinybert_layers": Loss(layer_sum, projected=True, masked=True, outputs=0, targets=0),
     "review": Loss(review, outputs=0, targets=0),
     "clip_contrastive": Loss(own_contrast, ("scale",), outputs=2),

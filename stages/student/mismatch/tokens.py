@@ -39,7 +39,8 @@ def patch_grid(tokens: int) -> PatchGrid:
         if side > 0 and side * side == tokens - special:
             return PatchGrid(side, side, special)
     raise StageError(
-        f"tokens: {tokens} tokens make no square grid, with one class token or none; text has no grid and is not resampled"
+        f"tokens: {tokens} tokens make no square grid, with one class token or none; text has no grid, and is not "
+        "resampled"
     )
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ....cache import HeadLogits, SampledTargets, SparseLogits
 from ....cache.codecs import Ragged
+from ...capture.ragged import real_mask
 from ...capture.reduction import REDUCTIONS
+from ...capture.spans import Span
 from ...errors import StageError
 from ..mismatch.heads import head_mean
 from ..mismatch.tokens import onto_coarser
@@ -21,6 +22,7 @@ from ..stream.batch import Target
 from .spans import span_tokens, tokens_of_span
 
 Shape = tuple[int, ...]
+POOLED = ("mean", "last", "cls")  # reductions that leave no tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Facing:
 
     `axes` of a row count tokens on both sides; () where nothing does. `mask` names the student's input or output that
     says which tokens are real. `selects`: the output is of whole rows, and the signal of one span alone. `saying`: the
-    tokens are logits, which say the token after them. `shapes` of one row when projector or loss gets them.
+    tokens are logits, which say the token after them. `apart`: the two sides have tokens of their own, which the loss
+    pairs. `shapes` of one row when projector or loss gets them.
     """
 
     output: str
@@ -39,23 +42,24 @@ class Facing:
     reduce: str = "none"
     axes: tuple[int, ...] = ()
     mask: str | None = None
-    span: str | None = None
+    span: Span | None = None
     spans: str = "spans"
     selects: bool = False
     saying: bool = False
     heads: bool = False
     grid: bool = False
+    apart: bool = False
     vocabulary: SharedTokens | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Faced:
-    """Both sides, (B, ...), and which tokens of them count; None where all do. `own` are those of the output alone."""
+    """Both sides, (B, ...), and which tokens count; None where all do. `target_mask` is there for sides apart alone."""
 
     output: Tensor
     target: Target
     mask: Tensor | None = None
-    own: Tensor | None = None
+    target_mask: Tensor | None = None
 
 
 def face(
@@ -82,7 +86,8 @@ def face(
     if facing.selects and own is not None:
         output, own = tokens_of_span(output, own)
     if facing.reduce != "none":
-        output, own = _reduced(output, facing.reduce, own), None
+        output = _reduced(output, facing.reduce, own)
+        own = None if facing.reduce in POOLED else own
     return _in_one_form(facing, _aligned(facing, output, target, own, look))
 
 
@@ -98,7 +103,9 @@ def _aligned(facing: Facing, output: Tensor, target: Target, own: Tensor | None,
     if facing.selects and isinstance(target, Tensor) and facing.axes:
         target = Ragged(target, torch.full((len(target),), target.shape[1], device=target.device))
     if not isinstance(target, Ragged):
-        return Faced(output, target, own, own)
+        return Faced(output, target, own)
+    if facing.apart:
+        return Faced(output, target.values, own, real_mask(target))
     if look and own is not None and (facing.span is None or facing.selects):
         check_tokens(own, target.lengths, facing.output, facing.signal or "")
     values = target.values
@@ -106,8 +113,7 @@ def _aligned(facing: Facing, output: Tensor, target: Target, own: Tensor | None,
     for axis in facing.axes:
         output, values = output.narrow(axis + 1, 0, tokens), values.narrow(axis + 1, 0, tokens)
     real = torch.arange(tokens, device=values.device) < target.lengths[:, None]
-    own = None if own is None else own[:, :tokens]
-    return Faced(output, values, real if own is None else real & own, own)
+    return Faced(output, values, real if own is None else real & own[:, :tokens])
 
 
 def _in_one_form(facing: Facing, faced: Faced) -> Faced:
@@ -116,7 +122,7 @@ def _in_one_form(facing: Facing, faced: Faced) -> Faced:
         output, target = head_mean(output), head_mean(_dense(target))
     if facing.grid:
         output, target = onto_coarser(output, _dense(target))
-    return Faced(output, target, faced.mask, faced.own)
+    return Faced(output, target, faced.mask, faced.target_mask)
 
 
 def _dense(target: Target) -> Tensor:
@@ -126,7 +132,7 @@ def _dense(target: Target) -> Tensor:
 
 def _reduced(output: Tensor, reduce: str, real: Tensor | None) -> Tensor:
     """The output as the signal was reduced, over the tokens that count alone."""
-    if real is None or reduce not in ("mean", "last", "cls"):
+    if real is None or reduce not in POOLED:
         return REDUCTIONS[reduce](output)
     if reduce == "mean":
         total = output.masked_fill(~real.unsqueeze(-1), 0.0).sum(dim=1)
@@ -143,7 +149,8 @@ def _reduced(output: Tensor, reduce: str, real: Tensor | None) -> Tensor:
 def spans_end(spans: Ragged) -> Tensor:
     """The tokens of each row, (B,), as its runs say them."""
     real = torch.arange(spans.values.shape[1], device=spans.values.device) < spans.lengths[:, None]
-    return spans.values[:, :, 2].masked_fill(~real, 0).amax(dim=1).to(torch.int64)
+    found: Tensor = spans.values[:, :, 2].masked_fill(~real, 0).amax(dim=1).to(torch.int64)
+    return found
 
 
 def check_tokens(own: Tensor, lengths: Tensor, output: str, signal: str) -> None:
@@ -155,12 +162,7 @@ def check_tokens(own: Tensor, lengths: Tensor, output: str, signal: str) -> None
         row = int(wrong.to(torch.uint8).argmax())
         how = "not in front" if bool(holes[row]) else f"{int(count[row])}"
         raise StageError(
-            f"output {output!r} and signal {signal!r} have other tokens: row {row} of the batch has {int(lengths[row])} "
-            f"in the signal, and the student's are {how}. Both must read the same tokens (tokenizer, max_tokens), with "
-            "padding behind; for another tokenizer use a reduced signal, or uld"
+            f"output {output!r} and signal {signal!r} have other tokens: row {row} of the batch has "
+            f"{int(lengths[row])} in the signal, and the student's are {how}. Both must read the same tokens "
+            "(tokenizer, max_tokens), with padding behind; for another tokenizer use a reduced signal, or uld"
         )
-
-
-def is_kept(target: Target) -> bool:
-    """Whether a target is logits that are not dense."""
-    return isinstance(target, SparseLogits | SampledTargets | HeadLogits)

@@ -1,11 +1,10 @@
-"""How a student's output and a cached signal meet: what is reduced or projected, and what is refused.
+"""How a student's outputs and their targets meet: what is reduced, masked, resampled or projected, and what is refused.
 
-Nothing is broadcast, interpolated or left out to make two shapes fit.
+Nothing is broadcast, interpolated or left out to make two shapes fit, unless the term asks for it by name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from itertools import cycle
 
 import torch
 
@@ -13,186 +12,134 @@ from ....cache import SignalSchema
 from ...capture.points import nearest
 from ...capture.reduction import REDUCTIONS
 from ...errors import StageError
-from ..inputs.labels import LabelShape
 from ..losses import LOSSES
-from ..spec import TermSpec
-from .projector import projectable
+from ..mismatch.vocabulary import SharedTokens, read_vocabulary, shared_ids
+from .codecs import check_codec, is_dense
+from .facing import POOLED, Facing, Shape
+from .forms import in_one_form, shapes_meet
+from .spec import TermSpec
+from .student_side import StudentSide
+from .tokens import span_of, token_axes
 
-Shape = tuple[int, ...]
-_OPTIONS = ("temperature", "label_smoothing", "alpha", "beta", "gamma", "scale", "heads")
-_NOT_DENSE = {  # what codecs of logits keep, of which a loss needs to know
-    "topk": "the top {k} entries",
-    "pps": "a sample of {k} entries",
-    "sampling": "a sample of {draws} draws",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Met:
-    """Shapes of one row when loss or projector gets them, and the reduction of the output that leads there."""
-
-    output: Shape
-    signal: Shape
-    reduce: str = "none"
+Pair = tuple[str, SignalSchema, bool]  # an output, its target, and whether that is an output too
 
 
-def check_term(
+def meet(spec: TermSpec, place: str, student: StudentSide, signals: Mapping[str, SignalSchema]) -> tuple[Facing, ...]:
+    """How each output of a term meets its target. Raises StageError, naming `place`, where one cannot."""
+    shared = _shared_tokens(spec, place)
+    return tuple(
+        _meet_pair(spec, place, student, signals, pair, shared) for pair in _pairs(spec, place, student, signals)
+    )
+
+
+def _pairs(spec: TermSpec, place: str, student: StudentSide, signals: Mapping[str, SignalSchema]) -> list[Pair]:
+    loss = LOSSES[spec.loss]
+    names = (spec.output,) if spec.outputs is None else spec.outputs
+    if spec.target_output is not None:
+        if spec.targets or loss.targets is not None or loss.kept:
+            raise StageError(f"{place}: target_output is the one target of losses between one output and one target")
+        own = SignalSchema(spec.target_output, "f32", {}, student.shape(spec.target_output, place))
+        return [(spec.output, own, True)]
+    found = [_signal(spec, place, name, signals) for name in spec.targets or (None,)]
+    _check_counts(spec, place, len(names), len(found))
+    return [(name, schema, False) for name, schema in zip(cycle(names), found, strict=False)]
+
+
+def _check_counts(spec: TermSpec, place: str, outputs: int, targets: int) -> None:
+    loss = LOSSES[spec.loss]
+    wanted = 1 if loss.outputs is None else loss.outputs
+    if wanted and outputs != wanted:
+        which = "outputs: [image, text]" if wanted == 2 else "one output"
+        raise StageError(f"{place}: {spec.loss} takes {which}, and {outputs} are named")
+    if loss.targets is None and targets != 1:
+        raise StageError(f"{place}: {spec.loss} takes one signal, and {targets} are named")
+    several_teachers = spec.loss in ("ensemble_kl", "clip_affinity")
+    if loss.targets is not None and (targets % outputs if several_teachers else targets != outputs):
+        raise StageError(f"{place}: {outputs} outputs cannot meet {targets} signals; name one for each, in their order")
+
+
+def _signal(spec: TermSpec, place: str, name: str | None, signals: Mapping[str, SignalSchema]) -> SignalSchema:
+    if name is None:
+        raise StageError(f"{place}: {spec.loss} needs a signal; the cache has {', '.join(signals)}")
+    if name not in signals:
+        close = nearest(name, signals)
+        raise StageError(f"{place}: the cache has no signal {name!r}{close}; it has {', '.join(signals)}")
+    return signals[name]
+
+
+def _meet_pair(
     spec: TermSpec,
     place: str,
-    output: Shape,
+    student: StudentSide,
     signals: Mapping[str, SignalSchema],
-    classes: int,
-    fields: Mapping[str, LabelShape],
-) -> Met:
-    """How a term's output (shape of one row) meets its signal or label. Raises StageError, naming `place`, if it
-    cannot."""
-    _check_options(spec, place)
-    if spec.label is not None and not LOSSES[spec.loss].beside_labels:
-        return _meet_field(spec, place, output, fields)
-    if LOSSES[spec.loss].labels:
-        return _meet_labels(spec, place, output, classes)
-    schema = _signal(spec, place, signals)
-    _check_codec(spec, place, schema)
-    _check_lengths(spec, place, schema)
-    met = _reduced(place, output, schema)
-    if spec.projector is None and met.output != met.signal and not LOSSES[spec.loss].free:
-        raise StageError(f"{place}: {_shapes(spec, met)}{_advice(spec, met)}")
-    if spec.projector is not None and not projectable(met.output, met.signal):
-        raise StageError(f"{place}: {_shapes(spec, met)}, and a projector changes the width alone")
-    if spec.loss.startswith("attention") and len(met.signal) < 2:
-        raise StageError(
-            f"{place}: signal {spec.signal!r} of shape {met.signal} is no attention (heads, T, T) or (T, T)"
-        )
-    if LOSSES[spec.loss].beside_labels and met.output != (classes,):
-        raise StageError(f"{place}: output {spec.output!r} is {met.output}, and there are {classes} classes")
-    if schema.codec not in _NOT_DENSE:
-        _try(spec, place, met)
-    return met
+    pair: Pair,
+    shared: SharedTokens | None,
+) -> Facing:
+    name, schema, own = pair
+    output = student.shape(name, place)
+    check_codec(spec, place, schema)
+    span = span_of(spec, place, output, schema, signals)
+    reduce, reduced = _reduced(spec, place, output, schema)
+    axes = token_axes(spec, place, reduced if reduce != "none" else output, schema)
+    axis = 0 if reduce in POOLED and len(output) == 2 else axes[0] if axes else None
+    mask = None if axis is None else student.mask(spec, place, name, (output if reduce in POOLED else reduced)[axis])
+    facing = Facing(
+        name,
+        None if own else schema.name,
+        (reduced, schema.target_shape),
+        own_target=schema.name if own else None,
+        reduce=reduce,
+        axes=() if reduce in POOLED else axes,
+        mask=mask,
+        span=spec.span,
+        spans=spec.spans,
+        selects=span == "selects" and reduce == "none",
+        saying=spec.span is not None and name.rpartition(".")[2] == "logits",
+        heads=spec.heads == "mean",
+        grid=spec.tokens == "grid",
+        apart=LOSSES[spec.loss].apart,
+        vocabulary=shared,
+    )
+    _check_masked(spec, place, facing, schema)
+    facing = in_one_form(facing, schema, place)
+    shapes_meet(spec, place, facing)
+    return facing
 
 
-def loss_options(spec: TermSpec) -> dict[str, Any]:
-    """The keywords of a term's loss that are set; the loss's own defaults stand for the others."""
-    given = {name: getattr(spec, name) for name in LOSSES[spec.loss].options}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _try(spec: TermSpec, place: str, met: Met) -> None:
-    """The loss itself, on two rows of zeros: what it refuses, it refuses now."""
+def _check_masked(spec: TermSpec, place: str, facing: Facing, schema: SignalSchema) -> None:
+    """Tokens that do not count are a matter for losses that know masks."""
     loss = LOSSES[spec.loss]
-    output = torch.zeros(2, *(met.output if spec.projector is None else met.signal))
-    labels = [torch.zeros(2, dtype=torch.int64)] if loss.beside_labels else []
-    try:
-        with torch.no_grad():
-            loss.function(output, torch.zeros(2, *met.signal), *labels, **loss_options(spec))
-    except StageError as error:
-        raise StageError(f"{place}: {error}") from error
-
-
-def _check_options(spec: TermSpec, place: str) -> None:
-    for name in _OPTIONS:
-        if name not in LOSSES[spec.loss].options and getattr(spec, name) != TermSpec.model_fields[name].default:
-            raise StageError(f"{place}: {spec.loss} takes no {name}")
-    if spec.projector is not None and not LOSSES[spec.loss].projected:
-        able = ", ".join(name for name, loss in LOSSES.items() if loss.projected)
-        raise StageError(f"{place}: {spec.loss} takes no projector; these do: {able}")
-
-
-def _meet_labels(spec: TermSpec, place: str, output: Shape, classes: int) -> Met:
-    if spec.signal is not None:
-        raise StageError(f"{place}: {spec.loss} reads the labels and no signal; use kl to learn from {spec.signal!r}")
-    if output != (classes,):
-        raise StageError(f"{place}: output {spec.output!r} is {output}, and there are {classes} classes")
-    return Met(output, output)
-
-
-def _meet_field(spec: TermSpec, place: str, output: Shape, fields: Mapping[str, LabelShape]) -> Met:
-    """Whole numbers below the output's width for cross_entropy; numbers of the output's shape for regression."""
-    loss = LOSSES[spec.loss]
-    if not (loss.labels or loss.numbers):
-        able = ", ".join(name for name, found in LOSSES.items() if found.labels or found.numbers)
-        raise StageError(f"{place}: {spec.loss} takes no label; these do: {able}")
-    if spec.signal is not None:
-        raise StageError(f"{place}: its target is label {spec.label!r} or signal {spec.signal!r}, not both")
-    label = fields[spec.label or ""]
-    if loss.numbers:
-        if output != (label.shape or (1,)) and output != label.shape:
-            raise StageError(f"{place}: output {spec.output!r} is {output}, and label {spec.label!r} {label.shape}")
-        return Met(output, output)
-    if label.dtype != "int64" or label.shape != output[:-1] or not output:
+    some = bool(facing.axes) and (schema.packing is not None or facing.mask is not None or facing.span is not None)
+    if some and not (loss.masked or loss.blanked):
         raise StageError(
-            f"{place}: label {spec.label!r} is {label.dtype} {label.shape}, and output {spec.output!r} {output} needs "
-            f"whole numbers {output[:-1]}"
+            f"{place}: rows of signal {schema.name!r} differ in the tokens that count, and {spec.loss} takes no mask; "
+            "keep the signal with a reduction that leaves no tokens (cls, mean, last)"
         )
-    if label.smallest < 0 or label.largest >= output[-1]:
-        raise StageError(
-            f"{place}: label {spec.label!r} goes from {label.smallest:g} to {label.largest:g}, and output "
-            f"{spec.output!r} has {output[-1]} classes, 0 to {output[-1] - 1}"
-        )
-    return Met(output, output)
+    if some and facing.grid:
+        raise StageError(f"{place}: tokens: grid is for patch tokens, all of which count; text has no grid")
 
 
-def _signal(spec: TermSpec, place: str, signals: Mapping[str, SignalSchema]) -> SignalSchema:
-    if spec.signal is None:
-        raise StageError(f"{place}: {spec.loss} needs a signal; the cache has {', '.join(signals)}")
-    if spec.signal not in signals:
-        close = nearest(spec.signal, signals)
-        raise StageError(f"{place}: the cache has no signal {spec.signal!r}{close}; it has {', '.join(signals)}")
-    return signals[spec.signal]
-
-
-def _check_codec(spec: TermSpec, place: str, schema: SignalSchema) -> None:
-    """A signal that is not kept dense is read by losses that know it, at the temperatures that it keeps."""
-    if schema.codec not in _NOT_DENSE:
-        return
-    if not LOSSES[spec.loss].sparse:
-        kept = _NOT_DENSE[schema.codec].format(**schema.parameters)
-        raise StageError(f"{place}: signal {spec.signal!r} keeps {kept} alone; use kl")
-    allowed = kept_temperatures(schema)
-    if allowed is not None and spec.temperature not in allowed:
-        stored = ", ".join(f"{t:g}" for t in allowed)
-        what = "exact tail" if schema.codec == "topk" else "weights"
-        field = "sample_temperature" if schema.codec == "sampling" else "temperatures"
-        raise StageError(
-            f"{place}: signal {spec.signal!r} has no {what} at temperature {spec.temperature:g}, only at {stored}; "
-            f"use one of them, or build the cache with it under cache.signals.{spec.signal}.{field}"
-        )
-
-
-def kept_temperatures(schema: SignalSchema) -> tuple[float, ...] | None:
-    """The temperatures at which a signal of logits can be read; None for all."""
-    if schema.codec == "sampling":
-        return (float(schema.parameters["sample_temperature"]),)
-    kept = schema.parameters.get("temperatures")
-    return None if kept is None else tuple(float(t) for t in kept)
-
-
-def _check_lengths(spec: TermSpec, place: str, schema: SignalSchema) -> None:
-    """Losses compare rows of one length: what padding would mean to them is not known."""
-    if schema.packing is not None:
-        raise StageError(
-            f"{place}: rows of signal {spec.signal!r} differ in length, and no loss reads such rows yet; keep the "
-            "signal with a reduction that leaves no tokens (cls, mean, last)"
-        )
-
-
-def _reduced(place: str, output: Shape, schema: SignalSchema) -> Met:
+def _reduced(spec: TermSpec, place: str, output: Shape, schema: SignalSchema) -> tuple[str, Shape]:
     """An output with as many axes as the signal is met as it is; any other one is reduced as the signal was."""
     if len(output) == len(schema.shape) or schema.reduce == "none":
-        return Met(output, schema.target_shape)
+        return "none", output
     try:
         reduced = REDUCTIONS[schema.reduce](torch.empty((1, *output), device="meta"))
     except StageError as error:
         raise StageError(f"{place}: the output must be reduced as the signal was, but {error}") from error
-    return Met(tuple(reduced.shape[1:]), schema.shape, schema.reduce)
+    return schema.reduce, tuple(reduced.shape[1:])
 
 
-def _shapes(spec: TermSpec, met: Met) -> str:
-    return f"output {spec.output!r} is {met.output} and signal {spec.signal!r} is {met.signal}"
+def _shared_tokens(spec: TermSpec, place: str) -> SharedTokens | None:
+    if spec.vocabulary is None:
+        return None
+    try:
+        sides = read_vocabulary(spec.vocabulary.student), read_vocabulary(spec.vocabulary.teacher)
+        return SharedTokens(*shared_ids(*sides, at_least=spec.vocabulary.at_least), spec.vocabulary.rest)
+    except StageError as error:
+        raise StageError(f"{place}: {error}") from error
 
 
-def _advice(spec: TermSpec, met: Met) -> str:
-    if LOSSES[spec.loss].projected and projectable(met.output, met.signal):
-        return "; `projector: linear` learns a map from one width to the other"
-    if spec.loss.startswith("attention") and len(met.output) == 3 and met.output[1:] == met.signal[1:]:
-        return "; heads differ: keep the signal with `reduce: head-mean`"
-    return ""
+def dense_alone(facings: tuple[Facing, ...], signals: Mapping[str, SignalSchema]) -> bool:
+    """Whether every target of a term is decoded to one array."""
+    return all(facing.signal is None or is_dense(signals[facing.signal]) for facing in facings)

@@ -16,7 +16,8 @@ def span_tokens(spans: Ragged, tokens: int, span: Span, saying: bool = False) ->
     real = torch.arange(spans.values.shape[1], device=spans.values.device) < spans.lengths[:, None]
     place = torch.arange(tokens, device=spans.values.device) + int(saying)
     inside = (place >= start) & (place < stop) & (kind == SPANS[span]) & real[:, :, None]
-    return inside.any(dim=1)
+    found: Tensor = inside.any(dim=1)
+    return found
 
 
 def tokens_of_span(values: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ class SampleWeightSpec(BaseModel):
 
 
 class VocabularySpec(BaseModel):
-    """Two vocabularies that share strings: JSON files of token to id (vocab.json), or tokenizer.json of transformers."""
+    """Two vocabularies that share strings: files vocab.json (token to id), or tokenizer.json of transformers."""
 
     model_config = _STRICT
 
@@ -104,7 +104,7 @@ class TermSpec(BaseModel):
     )
     layers: Literal["uniform", "last"] | tuple[LayerPair, ...] | None = Field(
         None,
-        description="one term for each layer: output and signal end with .*; pairs are student's and teacher's layer",
+        description="a term a layer: output and signal end with .*; pairs are student's and teacher's layer",
     )
     tokens: Literal["grid"] | None = Field(None, description="patch tokens of both sides on the coarser of their grids")
     vocabulary: VocabularySpec | None = Field(None, description="logits over other vocabularies that share strings")
@@ -126,9 +126,7 @@ class TermSpec(BaseModel):
     scale: float | Literal["learnt", "teacher"] | None = Field(
         None, description="what cosines are multiplied by: a number, a parameter of the objective, or the teacher's"
     )
-    target_scale: float | None = Field(
-        None, gt=0, description="clip_affinity: of the teacher, where its cache has none"
-    )
+    target_scale: float | None = Field(None, gt=0, description="clip_affinity: the teacher's, where its cache has none")
     bias: float | None = Field(None, description="siglip: added to the scaled cosines")
     heads: int | Literal["mean"] | None = Field(
         None, description="minilm: relation heads; attention: mean averages the heads of both sides"

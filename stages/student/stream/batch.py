@@ -7,10 +7,11 @@ import numpy as np
 from torch import Tensor
 
 from ....cache import HeadLogits, SampledTargets, SparseLogits
+from ....cache.codecs import Ragged
 from ..inputs.shared import Column, SharedInputs
 from ..inputs.spec import InputSource
 
-Target = Tensor | SparseLogits | SampledTargets | HeadLogits  # a signal as a loss sees it
+Target = Tensor | Ragged | SparseLogits | SampledTargets | HeadLogits  # a signal as a loss sees it
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Batch:
     none; rows [0:labelled] are the labelled ones; `signals` decoded targets by name; `shuffled` the same signals of
     other samples, empty when no trial is a shuffled control. `find_ids` says whose the rows are. `columns` are what
     students see beside images, by what they are made of; `fields` the label fields that terms read, (B, ...), int64 or
-    float32, of which rows [0:labelled] count.
+    float32, of which rows [0:labelled] count. `samples` and `partners` (B,) int64 are the numbers of the samples whose
+    `signals` and `shuffled` these are.
     """
 
     step: int
@@ -35,6 +37,8 @@ class Batch:
     find_ids: Callable[[np.ndarray], np.ndarray]
     columns: Mapping[InputSource, Column] = field(default_factory=dict)
     fields: Mapping[str, Tensor] = field(default_factory=dict)
+    samples: Tensor | None = None
+    partners: Tensor | None = None
 
     @property
     def ids(self) -> np.ndarray:

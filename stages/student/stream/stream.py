@@ -18,6 +18,7 @@ from ..inputs.feed import Feed
 from ..inputs.labels import LabelField, LabelShape, read_labels
 from ..inputs.shape import InputShape
 from ..inputs.shared import Column
+from ..objective.kept import Kept, KeptOfCache
 from ..spec import InputSource, InputSpec, TrainSpec
 from .batch import Batch, Target
 from .join import Join
@@ -142,6 +143,7 @@ class Stream:
         self.cache_fingerprint: Mapping[str, Any] = cache.manifest.fingerprint
         read = {name: found[name] for name in fields}
         hide = train.labelled is not None
+        self.kept: Kept = KeptOfCache(cache)
         self._host = HostBatches(cache, feed, read, self.plan, tuple(signals), shuffled, hide)
         for name in fields:
             self._require_field(name)
@@ -195,7 +197,12 @@ class Stream:
             self._join.ids,
             {source: column.to(self._device) for source, column in host.columns.items()},
             {name: values.to(self._device, non_blocking=True) for name, values in host.fields.items()},
+            self._samples(host.rows),
+            self._samples(self.plan.partners(host.rows)) if host.shuffled else None,
         )
+
+    def _samples(self, rows: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(rows // self._cache.manifest.views).to(self._device, non_blocking=True)
 
     def _decode(self, encoded: Parts) -> dict[str, Target]:
         """Copy the encoded parts, then decode on the device. Logits of a kept head are computed here, once for all."""

@@ -46,8 +46,9 @@ class Learner:
         seed_step(derive_seed("step", self.trial.seed, self.step), self.device)
         rate = self._set_rate()
         with self._precision():
-            outputs = self.student(shared.inputs(self.trial.student.takes, seen.rows))
-            loss, terms = self.objective(outputs, seen)
+            inputs = shared.inputs(self.trial.student.takes, seen.rows)
+            outputs = self.student(inputs)
+            loss, terms = self.objective(outputs, seen, inputs)
         norm = self._descend(loss)
         self.watch.note(self.step, loss.detach(), norm)
         self._last = loss.detach(), terms, norm, rate

@@ -33,7 +33,10 @@ class Trial:
     @property
     def outputs(self) -> tuple[str, ...]:
         """What its student returns: the same under every arm, so that the arms differ in nothing else."""
-        return tuple(sorted(set(self.judged) | {term.output for term in self.student.objective}))
+        read = {name for term in self.student.objective for name in term.all_outputs}
+        masks = {term.mask for term in self.student.objective if term.mask not in (None, "none")}
+        outputs = {mask for mask in masks if mask and mask not in self.student.takes and "attention_mask" not in mask}
+        return tuple(sorted(set(self.judged) | read | outputs))
 
     def folder(self, students: Path) -> Path:
         """Its folder below `<output>/students`."""
@@ -58,8 +61,7 @@ def plan_trials(
 
 def needed_signals(trials: Iterable[Trial]) -> tuple[str, ...]:
     """The signals that some trial reads, in the order of first use; the stream reads no other."""
-    names = (term.signal for trial in trials for term in trial.terms)
-    return tuple(dict.fromkeys(name for name in names if name is not None))
+    return tuple(dict.fromkeys(name for trial in trials for term in trial.terms for name in term.all_signals))
 
 
 def needs_labels(trials: Iterable[Trial]) -> bool:
