@@ -20,6 +20,7 @@ BENCHMARKS = (
     "reading",
     "opening",
     "building",
+    "teacher",
     "shuffling",
     "feeding",
     "training",

@@ -10,7 +10,19 @@ import pytest
 RUN = Path(__file__).with_name("run.py")
 
 
-NAMES = ("reading", "opening", "building", "shuffling", "feeding", "training", "writing", "sizes", "sampling", "peers")
+NAMES = (
+    "reading",
+    "opening",
+    "building",
+    "teacher",
+    "shuffling",
+    "feeding",
+    "training",
+    "writing",
+    "sizes",
+    "sampling",
+    "peers",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
