@@ -6,7 +6,6 @@ from ..data import Source, ViewPolicy, open_source
 from ..data.spec import SourceSpec, ViewsSpec
 from ..stages.asked_cache import AskedCache
 from ..stages.class_order import check_kept, check_sources
-from ..stages.deploy.held_out_sets import judged_signals
 from ..stages.errors import StageError
 from ..stages.remote_source import remote_tars
 from ..stages.student.stream.join import Join
@@ -23,6 +22,8 @@ def held_out_signals(config: Config, name: str | None = None) -> dict[str, Signa
 
     They are heard where `cache.signals` hears them under the same name, else at the point of that name.
     """
+    from ..stages.deploy.held_out_sets import judged_signals  # here: the command line must not wait for torch
+
     names = judged_signals(config.evaluate.chosen_metrics, name if name in config.evaluate.prompts else None)
     kept = config.cache.signals
     return {

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 from .config import CacheConfig
 from .errors import ConfigError
-from .jobs import source_of
 
 
 def choose_shards(config: CacheConfig, text: str | None) -> Callable[[str], bool]:
     """A test of shard names from text such as "train-0003" or "0-3,7". Raises ConfigError for what there is not."""
     if text is None:
         return lambda shard: True
+    from .jobs import source_of  # here, because the command line imports this module and must not wait for torch
+
     chosen = named_shards(list(source_of(config.source).shards()), text)
     return lambda shard: shard in chosen
 

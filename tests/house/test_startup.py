@@ -20,6 +20,12 @@ def test_reading_arrays_imports_no_torch(tmp_path: Path) -> None:
     assert printed == ["[]"]
 
 
+def test_the_command_line_imports_no_torch_before_a_verb_needs_it(tmp_path: Path) -> None:
+    """`--help` and `jobs` answer at once."""
+    code = "import sys, teachercache.pipeline.cli, teachercache.pipeline.launching.progress; print('torch' in sys.modules)"
+    assert python(code, tmp_path) == ["False"]
+
+
 def test_a_users_own_data_cache_and_stages_stay_apart(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "teachercache").mkdir()  # such as a folder of caches; a namespace package would lose against it
