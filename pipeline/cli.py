@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from .commands import cache, check, evaluate, init, report, run, teacher, train
+from .commands import cache, check, evaluate, init, jobs, report, run, teacher, train
 from .console import errors
 from .interruption import INTERRUPTED, Stopped, interrupted_early
 from .launching.attempt import recorded_attempt
@@ -25,6 +25,7 @@ app = typer.Typer(
 cache_app = typer.Typer(help="Build, look into, change and keep caches.", no_args_is_help=True, rich_markup_mode="rich")
 
 teacher_app = typer.Typer(help="Look at teachers.", no_args_is_help=True, rich_markup_mode="rich")
+student_app = typer.Typer(help="Look at students.", no_args_is_help=True, rich_markup_mode="rich")
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "init": init.init,
@@ -33,16 +34,21 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": evaluate.evaluate,
     "report": report.report,
     "run": run.run,
+    "jobs": jobs.jobs,
 }
 TEACHER_COMMANDS: dict[str, Callable[..., Any]] = {"report": teacher.report, "describe": teacher.describe}
+STUDENT_COMMANDS: dict[str, Callable[..., Any]] = {"describe": student.describe}
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)
 for _name, _function in cache.COMMANDS.items():
     cache_app.command(_name)(_function)
 for _name, _function in TEACHER_COMMANDS.items():
     teacher_app.command(_name)(_function)
+for _name, _function in STUDENT_COMMANDS.items():
+    student_app.command(_name)(_function)
 app.add_typer(cache_app, name="cache")
 app.add_typer(teacher_app, name="teacher")
+app.add_typer(student_app, name="student")
 
 
 def main() -> None:
