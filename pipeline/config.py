@@ -65,6 +65,15 @@ class Config(CacheConfig):
             raise ValueError(f"students: two students are named {twice[0]}; give each a name of its own")
         return self
 
+    @model_validator(mode="after")
+    def _rungs_are_students(self) -> "Config":
+        rungs = self.evaluate.ladder if isinstance(self.evaluate.ladder, tuple) else ()
+        known = [student.name for student in self.students]
+        missing = next((rung for rung in rungs if rung not in known), None)
+        if missing is not None:
+            raise ValueError(f"evaluate.ladder: no student is named {missing!r}; there are {', '.join(known)}")
+        return self
+
     @property
     def held_out_path(self) -> Address:
         """The cache of the held-out samples, or of the main set of them, beside the other."""
@@ -88,9 +97,10 @@ def load_cache_config(path: Path) -> CacheConfig:
 
 
 def _spelt_out(config: _C) -> _C:
+    from .layer_terms import without_layers
     from .signal_globs import without_globs
 
-    return without_globs(config)
+    return without_layers(without_globs(config))
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -2,17 +2,21 @@
 
 from .config import Config
 from .console import console
-from .jobs import open_joined
-from .report.terminal import problem_lines, result_table
+from .jobs import open_joined, open_set
+from .report.terminal import ladder_table, problem_lines, result_table, sets_table
 from .report.write import JSON_FILE, PAGE_FILE, write_report
 
 
 def report_run(config: Config) -> None:
     """Write report.html and report.json, print the table and where the page is."""
     cache, _ = open_joined(config)
-    held_out, images = open_joined(config, held_out=True)
-    report = write_report(config, cache, held_out, images)
-    console.print(result_table(report))
+    main, *others = config.evaluate.named_sets
+    held_out, samples = open_set(config, main)
+    images = samples if "image" in samples.kinds else None
+    report = write_report(config, cache, held_out, images, {name: open_set(config, name)[0] for name in others})
+    for table in (result_table(report), ladder_table(report), sets_table(report)):
+        if table is not None:
+            console.print(table)
     for line in problem_lines(report):
         console.print(line, style="yellow", markup=False)
     console.print(f"[green]report[/green] {config.run / PAGE_FILE} (figures: {config.run / JSON_FILE})", soft_wrap=True)

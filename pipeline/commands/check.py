@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ..config import CacheConfig, Config, load_cache_config
-from ..console import console
+from ..console import console, counted
 from .arguments import ConfigPath
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ def check(config: ConfigPath) -> None:
     for name, parameters in forecast.students.items():
         console.print(f"  student {name}: {parameters:,} parameters")
     console.print(
-        f"source: {forecast.samples:,} samples in {forecast.shards} shards, {forecast.labelled:,} with a label\n"
-        f"cache: {forecast.rows:,} rows x {forecast.row_bytes:,} bytes = {forecast.cache_bytes / 1e6:,.1f} MB\n"
+        f"source: {counted(forecast.samples, 'sample')} in {counted(forecast.shards, 'shard')}, "
+        f"{forecast.labelled:,} with a label\n"
+        f"cache: {counted(forecast.rows, 'row')} x {forecast.row_bytes:,} bytes = "
+        f"{forecast.cache_bytes / 1e6:,.1f} MB\n"
         f"time here: about {_time(forecast.teacher_seconds)} for the teacher{_training(loaded, forecast)}\n"
         f"[green]ready[/green]: teachercache {'run' if forecast.trials else 'cache build'} {config}"
     )
@@ -40,7 +42,8 @@ def check(config: ConfigPath) -> None:
 def _training(config: CacheConfig, forecast: "Forecast") -> str:
     if not isinstance(config, Config):
         return ""
-    return f", {_time(forecast.train_seconds)} for {forecast.trials} trials of {config.train.steps:,} steps"
+    work = f"{counted(forecast.trials, 'trial')} of {counted(config.train.steps, 'step')}"
+    return f", {_time(forecast.train_seconds)} for {work}"
 
 
 def _signals(forecast: "Forecast") -> Table:

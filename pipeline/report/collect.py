@@ -6,13 +6,16 @@ from math import isfinite
 from typing import Any
 
 from ...cache import Cache
+from ...stages.deploy.figure_kind import FigureKind
 from ...stages.student.stream.join import Join
 from ...stages.versions import library_versions
 from ..config import Config
 from ..inspection import inspect_cache
 from .disagreement import DisagreementSheet, disagreement_sheet
+from .ladder import Ladder, build_ladder
 from .ledger import KINDS, Ledger, build_ledger
 from .results import ArmResult, TeacherResult, arm_results, teacher_result
+from .set_results import Judged
 from .trials import FailedTrial, read_trials
 from .verdict import Verdict, verdict
 
@@ -35,6 +38,13 @@ class Report:
     sheet: DisagreementSheet | None
     versions: Mapping[str, str]
     config: Mapping[str, Any]
+    judged: Judged
+    ladder: Ladder | None = None
+
+    @property
+    def kind(self) -> FigureKind:
+        """What the primary figure is."""
+        return self.judged.kind
 
     def arm(self, student: str, arm: str) -> ArmResult | None:
         """The result of a student under an arm, if there is one."""
@@ -50,18 +60,27 @@ class Report:
         return tuple(dict.fromkeys(one.student for one in self.students))
 
 
-def collect_report(config: Config, cache: Cache, held_out: Cache, images: Join | None) -> Report:
-    """Read a run's folder.
+def collect_report(
+    config: Config,
+    cache: Cache,
+    held_out: Cache,
+    images: Join | None,
+    others: Mapping[str, Cache] | None = None,
+) -> Report:
+    """Read a run's folder; `held_out` is the cache of the main set, `others` those of the other sets by name.
 
     Raises ReportError naming what is missing and the command that makes it, StageError naming the settings in which a
     trial differs from the configuration.
     """
-    states = read_trials(config, cache, held_out)
-    teacher = teacher_result(config.run, held_out)
-    arms = arm_results(states, teacher)
+    digests = {name: one.manifest.digest for name, one in (others or {}).items()}
+    main, *_ = config.evaluate.named_sets
+    judged = Judged(config.evaluate.figures, config.evaluate.primary_figure, main, digests)
+    states = read_trials(config, cache, held_out, digests)
+    teacher = teacher_result(config.run, held_out, judged)
+    arms = arm_results(states, teacher, judged)
     return Report(
         name=config.name,
-        verdict=verdict(arms, teacher),
+        verdict=verdict(arms, teacher, judged.kind),
         teacher=teacher,
         students=arms,
         failed=states.failed,
@@ -70,9 +89,11 @@ def collect_report(config: Config, cache: Cache, held_out: Cache, images: Join |
         cache=inspect_cache(cache),
         held_out=inspect_cache(held_out),
         ledger=build_ledger(cache, states, config.train),
-        sheet=disagreement_sheet(config.run, states.finished, arms, held_out, images),
+        sheet=disagreement_sheet(config.run, states.finished, arms, held_out, images, judged.kind.better),
         versions=library_versions(),
         config=config.model_dump(mode="json"),
+        judged=judged,
+        ladder=build_ladder(config, states.finished, judged),
     )
 
 

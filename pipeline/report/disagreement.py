@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...cache import Cache
+from ...stages.deploy.figure_kind import Better
 from ...stages.student.stream.join import Join
 from .errors import ReportError
 from .evaluation import Predictions, read_predictions
@@ -58,7 +59,12 @@ class DisagreementSheet:
 
 
 def disagreement_sheet(
-    run: Path, finished: Sequence[FinishedTrial], arms: Sequence[ArmResult], held_out: Cache, images: Join | None
+    run: Path,
+    finished: Sequence[FinishedTrial],
+    arms: Sequence[ArmResult],
+    held_out: Cache,
+    images: Join | None,
+    better: Better = "higher",
 ) -> DisagreementSheet | None:
     """The sheet of the best distilled student's first seed; None without such a student, predictions or images.
 
@@ -68,7 +74,7 @@ def disagreement_sheet(
     teacher = read_predictions(run / "teacher")
     if images is None or teacher is None or not distilled:
         return None
-    best = max(distilled, key=lambda one: one.top1.mean)
+    best = (max if better == "higher" else min)(distilled, key=lambda one: one.primary.mean)
     chosen = next(one for one in finished if (one.trial.student.name, one.trial.arm) == (best.student, best.arm))
     student = read_predictions(chosen.folder)
     if student is None:

@@ -1,6 +1,7 @@
 """What `teachercache evaluate` left for one model: evaluation.json and predictions.npz, checked as they are read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,24 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A figure by the values of a field: `rows` as (value, samples, share)."""
+
+    figure: str
+    by: str
+    rows: tuple[tuple[str, int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetEvaluation:
+    """One model on another held-out set."""
+
+    samples: int
+    metrics: dict[str, float]
+    breakdowns: tuple[Breakdown, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One model on the held-out samples. Rates are fractions, `bytes` are those of its weights.
 
@@ -59,8 +78,6 @@ class Evaluation:
 
     samples: int
     metrics: dict[str, float]
-    per_class: tuple[ClassAccuracy, ...]
-    reliability: tuple[ReliabilityBin, ...]
     parameters: Parameters
     bytes: int | None
     latency: dict[str, Latency]
@@ -68,6 +85,10 @@ class Evaluation:
     machine: dict[str, Any]
     held_out: str | None = None
     unmeasured: str | None = None
+    per_class: tuple[ClassAccuracy, ...] = ()
+    reliability: tuple[ReliabilityBin, ...] = ()
+    breakdowns: tuple[Breakdown, ...] = ()
+    sets: dict[str, SetEvaluation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +101,27 @@ class Predictions:
     probability: np.ndarray
 
 
-def read_evaluation(folder: Path, held_out: str) -> Evaluation | None:
+def read_evaluation(folder: Path, held_out: str, others: Mapping[str, str] | None = None) -> Evaluation | None:
     """The evaluation in a folder, None when there is none.
 
     Raises ReportError for a file that cannot be believed, or that was made from another held-out cache than the one
-    with the digest `held_out`.
+    with the digest `held_out`, or than those of the other sets by name.
     """
     path = folder / EVALUATION_FILE
     content = read_json(path)
     if content is None:
         return None
     named = [{**item, "name": str(item.get("class"))} for item in _dicts(content.get("per_class"))]
-    metrics = {name: content[name] for name in METRICS if content.get(name) is not None}
     made_from = content.get("fingerprint")
     cache = made_from.get("held_out") if isinstance(made_from, dict) else None
-    if cache not in (None, held_out):
+    sets = content["sets"] if isinstance(content.get("sets"), dict) else {}
+    found = {name: one.get("held_out") for name, one in sets.items() if isinstance(one, dict)}
+    if cache not in (None, held_out) or any(found.get(name) != digest for name, digest in (others or {}).items()):
         raise ReportError(
             f"{path} was made from another held-out cache; run `teachercache evaluate`, then report again"
         )
-    derived = {"per_class": named, "metrics": metrics, "held_out": cache}
+    derived = {"per_class": named, "held_out": cache, **_measured(content)}
+    derived["sets"] = {name: {"samples": one.get("samples"), **_measured(one)} for name, one in sets.items()}
     try:
         return TypeAdapter(Evaluation).validate_python({**content, **derived})
     except ValidationError as error:
@@ -128,6 +151,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValidationError) as error:
         raise ReportError(f"{path} cannot be read as JSON; remove it and run the stage that writes it again") from error
     return content
+
+
+def _measured(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures whose value is known, and breakdowns; of an evaluation from before figures had kinds, those it has."""
+    if isinstance(content.get("figures"), dict):
+        values = {name: one.get("value") for name, one in content["figures"].items() if isinstance(one, dict)}
+    else:
+        values = {name: content.get(name) for name in METRICS}
+    rows = [
+        {**one, "rows": [(row.get("value"), row.get("samples"), row.get("share")) for row in _dicts(one.get("rows"))]}
+        for one in _dicts(content.get("breakdowns"))
+    ]
+    return {"metrics": {name: value for name, value in values.items() if value is not None}, "breakdowns": rows}
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

@@ -8,12 +8,16 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ...stages.deploy.figure_kind import FigureKind
 from . import quantities
+from .breakdowns import breakdown_tables
 from .collect import Report
-from .figures.arms import ARM_NAMES, in_order
-from .figures.gallery import behaviour_figures, ledger_figure, result_figures
+from .figure_words import gain_words, headed, shown, shown_gain, shown_spread, with_unit
+from .figures.arms import ARM_NAMES, in_order, rung_name
+from .figures.gallery import behaviour_figures, ladder_figure, ledger_figure, result_figures, set_figures
 from .footprint import footprints, measured_batches
 from .ledger_table import break_even_words, ledger_entries
+from .quantities import listing
 
 _FOLDER = Path(__file__).parent / "templates"
 _OUTCOMES = {
@@ -37,6 +41,13 @@ def render_page(report: Report) -> str:
     environment.globals.update(
         {name: getattr(quantities, name) for name in quantities.__all__},
         arm_names=ARM_NAMES,
+        gain_words=gain_words,
+        headed=headed,
+        rung_name=rung_name,
+        shown=shown,
+        shown_gain=shown_gain,
+        shown_spread=shown_spread,
+        with_unit=with_unit,
         unbroken=unbroken,
         trusted=Markup,  # for the SVG that this program drew and the CSS that stands beside it, and nothing else
     )
@@ -47,6 +58,13 @@ def render_page(report: Report) -> str:
 def unbroken(sentence: str) -> str:
     """A sentence whose names and figures are not broken over lines."""
     return sentence.replace("-", "\u2011").replace(" ± ", "\u00a0±\u00a0")
+
+
+def columns_of(report: Report) -> dict[str, FigureKind]:
+    """The figures that stand beside the primary one in the tables: those that somebody has."""
+    everyone = [report.teacher.evaluation.metrics, *(one.metrics for one in report.students)]
+    kinds = {key: kind for key, kind in report.judged.kinds.items() if key != report.judged.primary}
+    return {key: kind for key, kind in kinds.items() if any(key in one for one in everyone)}
 
 
 def _context(report: Report) -> dict[str, Any]:
@@ -60,6 +78,11 @@ def _context(report: Report) -> dict[str, Any]:
         "footprints": prints,
         "batches": measured_batches(prints),
         "results": result_figures(report),
+        "ladder": ladder_figure(report),
+        "sets": set_figures(report),
+        "columns": columns_of(report),
+        "lower_is_better": listing([one.title for one in report.judged.kinds.values() if one.better == "lower"]),
+        "breakdowns": breakdown_tables(report),
         "behaviour": behaviour_figures(report),
         "break_even": ledger_figure(report),
         "ledger": ledger_entries(report.ledger),

@@ -5,6 +5,7 @@ from .spread import Difference, Spread
 __all__ = [
     "MISSING",
     "count",
+    "difference",
     "duration",
     "error",
     "listing",
@@ -41,6 +42,15 @@ def points(found: Difference | None, sign: bool = True) -> str:
     mean = _signed(found.mean * 100, 1)
     plus = "+" if sign and mean != "0.0" and not mean.startswith("−") else ""
     return plus + mean + _plus_minus(found.std, 100, 1)
+
+
+def difference(found: Difference | None, sign: bool = True, digits: int = 3) -> str:
+    """A difference of figures that are no fractions: "+0.021 ± 0.004"."""
+    if found is None:
+        return MISSING
+    mean = _signed(found.mean, digits)
+    plus = "+" if sign and float(mean.replace("−", "-")) > 0 else ""
+    return plus + mean + _plus_minus(found.std, 1, digits)
 
 
 def count(number: float | None) -> str:

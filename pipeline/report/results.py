@@ -9,9 +9,10 @@ from typing import Any
 
 from ...cache import Cache
 from .errors import ReportError
-from .evaluation import METRICS, ClassAccuracy, Evaluation, Latency, Parameters, ReliabilityBin, read_evaluation
+from .evaluation import Breakdown, ClassAccuracy, Evaluation, Latency, Parameters, ReliabilityBin, read_evaluation
 from .history import Curve, curve
-from .spread import Difference, Spread, paired_difference, spread
+from .set_results import Judged, SetResult, measured_on, set_result
+from .spread import Difference, Spread
 from .trials import FailedTrial, FinishedTrial, TrialStates
 
 BASELINE = "labels-only"
@@ -20,21 +21,20 @@ _BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class TeacherResult:
-    """The teacher on the held-out samples; `facts` are what the cache's manifest says of it."""
+    """The teacher on the held-out samples; `facts` are what the cache's manifest says of it, `primary` is its primary
+    figure, None where it is not judged by that metric."""
 
     facts: Mapping[str, Any]
     evaluation: Evaluation
-
-    @property
-    def top1(self) -> float:
-        return self.evaluation.metrics["top1"]
+    primary: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class ArmResult:
-    """A student under one arm. `retention` is its share of the teacher's top-1; `gain` its top-1 less that of the same
-    student from labels only, None for that arm itself; `reduction` the share of the teacher's parameters that it does
-    without."""
+    """A student under one arm. `primary` is its primary figure; `retention` its share of the teacher's (where less is
+    better, the teacher's share of its own), None without one; `gain` how much better it is than the same student from
+    labels only, None for that arm itself; `reduction` the share of the teacher's parameters that it does without;
+    `sets` the same of the other held-out sets."""
 
     student: str
     arm: str
@@ -46,36 +46,36 @@ class ArmResult:
     peak_memory_mb: float | None
     machine: Mapping[str, Any]
     metrics: Mapping[str, Spread]
-    retention: Spread
+    primary: Spread
+    retention: Spread | None
     gain: Difference | None
     reduction: float | None
     per_class: tuple[ClassAccuracy, ...]
     reliability: tuple[ReliabilityBin, ...]
     curve: Curve | None
-
-    @property
-    def top1(self) -> Spread:
-        return self.metrics["top1"]
+    breakdowns: tuple[Breakdown, ...]
+    sets: Mapping[str, SetResult]
 
 
-def teacher_result(run: Path, held_out: Cache) -> TeacherResult:
+def teacher_result(run: Path, held_out: Cache, judged: Judged) -> TeacherResult:
     """The teacher's figures. Raises ReportError when it has not been evaluated."""
     folder = run / "teacher"
-    evaluation = read_evaluation(folder, held_out.manifest.digest)
-    if evaluation is None or "top1" not in evaluation.metrics:
+    evaluation = read_evaluation(folder, held_out.manifest.digest, judged.others)
+    if evaluation is None or not evaluation.metrics:
         raise ReportError(f"{folder} holds no evaluation of the teacher; run `teachercache evaluate` and report again")
-    return TeacherResult(dict(held_out.manifest.teacher), evaluation)
+    return TeacherResult(dict(held_out.manifest.teacher), evaluation, evaluation.metrics.get(judged.primary))
 
 
-def arm_results(states: TrialStates, teacher: TeacherResult) -> tuple[ArmResult, ...]:
+def arm_results(states: TrialStates, teacher: TeacherResult, judged: Judged) -> tuple[ArmResult, ...]:
     """One result for each student and arm with a finished trial, in the order of the configuration."""
     arms: dict[tuple[str, str], list[FinishedTrial]] = {}
     for found in states.finished:
-        _check(found, teacher)
+        _check(found, teacher, judged)
         arms.setdefault((found.trial.student.name, found.trial.arm), []).append(found)
-    top1 = {key: {one.trial.seed: one.evaluation.metrics["top1"] for one in trials} for key, trials in arms.items()}
     return tuple(
-        _arm_result(trials, states.failed, teacher, None if arm == BASELINE else top1.get((student, BASELINE)))
+        _arm_result(
+            trials, states.failed, teacher, judged, [] if arm == BASELINE else arms.get((student, BASELINE), [])
+        )
         for (student, arm), trials in arms.items()
     )
 
@@ -84,30 +84,34 @@ def _arm_result(
     trials: Sequence[FinishedTrial],
     failed: Sequence[FailedTrial],
     teacher: TeacherResult,
-    baseline: Mapping[int, float] | None,
+    judged: Judged,
+    baseline: Sequence[FinishedTrial],
 ) -> ArmResult:
     first, evaluations = trials[0], [one.evaluation for one in trials]
     student, arm = first.trial.student.name, first.trial.arm
-    own = {one.trial.seed: one.evaluation.metrics["top1"] for one in trials}
     peaks = [one.peak_memory_mb for one in evaluations if one.peak_memory_mb is not None]
     parameters = first.evaluation.parameters
+    main = set_result(trials, baseline, teacher.evaluation, judged, None)
     return ArmResult(
         student=student,
         arm=arm,
-        seeds=tuple(own),
+        seeds=tuple(one.trial.seed for one in trials),
         failed=tuple(one for one in failed if (one.student, one.arm) == (student, arm)),
         parameters=parameters,
         bytes=first.evaluation.bytes,
         latency=_latency(evaluations),
         peak_memory_mb=max(peaks, default=None),
         machine=first.evaluation.machine,
-        metrics=_metrics(evaluations),
-        retention=spread([value / teacher.top1 if teacher.top1 else 0.0 for value in own.values()]),
-        gain=None if baseline is None else paired_difference(own, baseline, BASELINE),
+        metrics=main.metrics,
+        primary=main.metrics[judged.primary],
+        retention=main.retention,
+        gain=main.gain,
         reduction=_reduction(parameters.total, teacher.evaluation.parameters.total),
         per_class=_per_class(evaluations),
         reliability=_reliability(evaluations),
         curve=curve([one.history for one in trials if one.history is not None]),
+        breakdowns=main.breakdowns,
+        sets={name: set_result(trials, baseline, teacher.evaluation, judged, name) for name in judged.others},
     )
 
 
@@ -115,20 +119,19 @@ def _reduction(own: int | None, teacher: int | None) -> float | None:
     return None if own is None or not teacher else 1 - own / teacher
 
 
-def _check(found: FinishedTrial, teacher: TeacherResult) -> None:
-    if "top1" not in found.evaluation.metrics:
-        raise ReportError(f"{found.folder}: its evaluation has no top1; remove it and run `teachercache evaluate`")
+def _check(found: FinishedTrial, teacher: TeacherResult, judged: Judged) -> None:
+    for name in (None, *judged.others):
+        where = "" if name is None else f" on the set {name}"
+        if judged.primary not in measured_on(found.evaluation, name).metrics:
+            raise ReportError(
+                f"{found.folder}: its evaluation has no {judged.primary}{where}; "
+                "remove it and run `teachercache evaluate`"
+            )
     if found.evaluation.samples != teacher.evaluation.samples:
         raise ReportError(
             f"{found.folder} was evaluated on {found.evaluation.samples} samples and the teacher on "
             f"{teacher.evaluation.samples}; remove both evaluation.json and run `teachercache evaluate`"
         )
-
-
-def _metrics(evaluations: Sequence[Evaluation]) -> dict[str, Spread]:
-    """The metrics that every seed has."""
-    shared = [name for name in METRICS if all(name in one.metrics for one in evaluations)]
-    return {name: spread([one.metrics[name] for one in evaluations]) for name in shared}
 
 
 def _latency(evaluations: Sequence[Evaluation]) -> dict[str, Latency]:

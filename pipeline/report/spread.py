@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 from statistics import fmean, stdev
 
+from ...stages.deploy.figure_kind import Better
+
 # Student's t, 0.975 quantile, 1 to 30 degrees of freedom (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2).
 _T = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
@@ -25,7 +27,8 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Per-seed differences to another arm, of the seeds that both have; fractions, as accuracies are.
+    """Per-seed differences to another arm, of the seeds that both have, in the figure's own unit (accuracies are
+    fractions).
 
     `interval` is the paired 95 % t interval of the mean, None for a single seed.
     """
@@ -42,6 +45,14 @@ class Difference:
         """1 or -1 when the interval lies above or below zero (for one seed: the value itself), else 0."""
         low, high = self.interval if self.interval is not None else (self.mean, self.mean)
         return (low > 0) - (high < 0)
+
+
+def gain_over(
+    values: Mapping[int, float], others: Mapping[int, float], over: str, better: Better = "higher"
+) -> Difference | None:
+    """How much better `values` are than `others`, both by seed, so that a gain is positive; None without a shared
+    seed."""
+    return paired_difference(values, others, over) if better == "higher" else paired_difference(others, values, over)
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -1,6 +1,6 @@
 """Which trials of a configuration are finished, which failed, and which are still to be trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +46,8 @@ class TrialStates:
     waiting: tuple[Trial, ...]
 
 
-def read_trials(config: Config, cache: Cache, held_out: Cache) -> TrialStates:
-    """Read the folder of every trial of the configuration.
+def read_trials(config: Config, cache: Cache, held_out: Cache, others: Mapping[str, str] | None = None) -> TrialStates:
+    """Read the folder of every trial of the configuration. `others` are digests of the other held-out caches by set.
 
     Raises ReportError when nothing is trained, or a trained student is not evaluated: it names the command to run.
     Raises StageError when a trial was trained with other settings, or from another cache, than the report would say.
@@ -57,7 +57,7 @@ def read_trials(config: Config, cache: Cache, held_out: Cache) -> TrialStates:
         folder = trial.folder(students)
         if (folder / "trial.json").exists():
             claim_folder(folder, trial_identity(trial, config.train, cache.manifest.fingerprint))
-        evaluation = read_evaluation(folder, held_out.manifest.digest)
+        evaluation = read_evaluation(folder, held_out.manifest.digest, others)
         if evaluation is not None:
             history = history_of(read_history(folder / "history.jsonl"))
             finished.append(FinishedTrial(trial, folder, evaluation, history))

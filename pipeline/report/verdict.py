@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .quantities import listing, percent, percent_spread, points
+from ...stages.deploy.figure_kind import FigureKind
+from .figure_words import gain_words, shown, shown_gain, shown_spread, with_unit
+from .quantities import listing
 from .results import ArmResult, TeacherResult
 
 Outcome = Literal["gain", "mixed", "no-gain", "control-gains", "unknown"]
@@ -22,32 +24,33 @@ class Verdict:
     sentence: str
 
 
-def verdict(arms: Sequence[ArmResult], teacher: TeacherResult) -> Verdict:
-    """The verdict on all students that were distilled and trained from labels only."""
+def verdict(arms: Sequence[ArmResult], teacher: TeacherResult, kind: FigureKind) -> Verdict:
+    """The verdict on all students that were distilled and trained from labels only, by the primary figure."""
     distilled = [one for one in arms if one.arm == "distilled" and one.gain is not None]
     shuffled = [one for one in arms if one.arm == "shuffled-cache" and one.gain is not None]
     if not distilled:
-        return Verdict("unknown", _unknown(arms, teacher))
+        return Verdict("unknown", _unknown(arms, teacher, kind))
     gaining = [one for one in distilled if _direction(one) > 0]
     fooled = [one for one in shuffled if _direction(one) > 0]
     outcome: Outcome = "no-gain" if not gaining else "mixed" if len(gaining) < len(distilled) else "gain"
     if gaining and fooled:
         outcome = "control-gains"
-    return Verdict(outcome, _effect(distilled, gaining) + _control(gaining, shuffled, fooled) + _seeds(distilled))
+    effect = _effect(distilled, gaining, kind) + _control(gaining, shuffled, fooled, kind)
+    return Verdict(outcome, effect + _seeds(distilled))
 
 
-def _effect(distilled: Sequence[ArmResult], gaining: Sequence[ArmResult]) -> str:
+def _effect(distilled: Sequence[ArmResult], gaining: Sequence[ArmResult], kind: FigureKind) -> str:
     if not gaining:
-        return _no_effect(distilled)
+        return _no_effect(distilled, kind)
     rest = [one for one in distilled if one not in gaining]
     if len(distilled) == 1:
-        return f"Distillation gains {points(gaining[0].gain, sign=False)} points over labels only"
-    text = f"Over labels only, distillation gains {_amounts(gaining, sign=False)}"
-    return text + (f", and nothing certain for {_named(rest)}" if rest else "")
+        return f"Distillation gains {_amount(gaining[0], kind, sign=False)} over labels only"
+    text = f"Over labels only, distillation gains {_amounts(gaining, kind, sign=False)}"
+    return text + (f", and nothing certain for {_named(rest, kind)}" if rest else "")
 
 
-def _no_effect(distilled: Sequence[ArmResult]) -> str:
-    amounts = _amounts(distilled) if len(distilled) > 1 else f"{points(distilled[0].gain)} points"
+def _no_effect(distilled: Sequence[ArmResult], kind: FigureKind) -> str:
+    amounts = _amounts(distilled, kind) if len(distilled) > 1 else _amount(distilled[0], kind)
     if all(_direction(one) < 0 for one in distilled):
         return f"Distillation is worse than labels only: {amounts}"
     if all(one.gain is not None and one.gain.mean > 0 for one in distilled):
@@ -55,12 +58,15 @@ def _no_effect(distilled: Sequence[ArmResult]) -> str:
     return f"Distillation does not beat labels only: {amounts}"
 
 
-def _control(gaining: Sequence[ArmResult], shuffled: Sequence[ArmResult], fooled: Sequence[ArmResult]) -> str:
+def _control(
+    gaining: Sequence[ArmResult], shuffled: Sequence[ArmResult], fooled: Sequence[ArmResult], kind: FigureKind
+) -> str:
     if not shuffled:
         return "; no shuffled cache was tried"
     if not fooled:
         return "; the shuffled cache does not" if gaining else "; nor does the shuffled cache"
-    amounts = _amounts(fooled, sign=False) if len(shuffled) > 1 else f"{points(fooled[0].gain, sign=False)} points"
+    one = len(shuffled) == 1
+    amounts = _amount(fooled[0], kind, sign=False) if one else _amounts(fooled, kind, sign=False)
     if not gaining:
         return f"; a shuffled cache gains {amounts}, which no knowledge of the teacher's explains"
     return f", but the shuffled cache gains {amounts} too: that much is not the teacher's knowledge"
@@ -71,11 +77,11 @@ def _seeds(distilled: Sequence[ArmResult]) -> str:
     return "." if fewest > 1 else " (one seed only: chance is not ruled out)."
 
 
-def _unknown(arms: Sequence[ArmResult], teacher: TeacherResult) -> str:
-    best = max(arms, key=lambda one: one.top1.mean)
-    reached = (
-        f"{best.student} ({best.arm}) reaches {percent_spread(best.top1)} %, the teacher {percent(teacher.top1)} %"
-    )
+def _unknown(arms: Sequence[ArmResult], teacher: TeacherResult, kind: FigureKind) -> str:
+    best = (max if kind.better == "higher" else min)(arms, key=lambda one: one.primary.mean)
+    reached = f"{best.student} ({best.arm}) reaches {with_unit(kind, shown_spread(kind, best.primary))}"
+    if teacher.primary is not None:
+        reached += f", the teacher {with_unit(kind, shown(kind, teacher.primary))}"
     return f"No student was trained both distilled and from labels only, so the gain is not known; {reached}."
 
 
@@ -83,19 +89,24 @@ def _direction(one: ArmResult) -> int:
     return one.gain.direction if one.gain is not None else 0
 
 
-def _amounts(arms: Sequence[ArmResult], sign: bool = True) -> str:
+def _amount(one: ArmResult, kind: FigureKind, sign: bool = True) -> str:
+    return f"{shown_gain(kind, one.gain, sign)} {gain_words(kind)}"
+
+
+def _amounts(arms: Sequence[ArmResult], kind: FigureKind, sign: bool = True) -> str:
     """ "5.3 ± 0.4 points for cnn and 4.1 ± 0.3 for vit"; from the least to the most when there are many."""
     if len(arms) > 3:
         ordered = sorted(arms, key=lambda one: one.gain.mean if one.gain else 0.0)
-        return f"{points(ordered[0].gain, sign)} to {points(ordered[-1].gain, sign)} points for {len(arms)} students"
-    words = [f"{points(one.gain, sign)} for {one.student}" for one in arms]
-    return listing([words[0].replace(" for ", " points for "), *words[1:]])
+        lowest, highest = (shown_gain(kind, one.gain, sign) for one in (ordered[0], ordered[-1]))
+        return f"{lowest} to {highest} {gain_words(kind)} for {len(arms)} students"
+    words = [f"{shown_gain(kind, one.gain, sign)} for {one.student}" for one in arms]
+    return listing([words[0].replace(" for ", f" {gain_words(kind)} for ", 1), *words[1:]])
 
 
-def _named(arms: Sequence[ArmResult]) -> str:
+def _named(arms: Sequence[ArmResult], kind: FigureKind) -> str:
     if len(arms) > 3:
         return f"{len(arms)} other students"
-    return listing([f"{one.student} ({points(one.gain)} in {_counted(one)})" for one in arms])
+    return listing([f"{one.student} ({shown_gain(kind, one.gain)} in {_counted(one)})" for one in arms])
 
 
 def _counted(one: ArmResult) -> str:

@@ -108,7 +108,7 @@ def test_one_seed_has_no_deviation(make_run: Any) -> None:
     run = make_run(top1={"distilled": (0.75,), "labels-only": (0.7,)})
     found = collect_report(run.config, run.cache, run.held_out, None).arm("cnn", "distilled")
     assert found is not None and found.gain is not None
-    assert (found.top1.std, found.gain.std, found.gain.interval) == (None, None, None)
+    assert (found.primary.std, found.gain.std, found.gain.interval) == (None, None, None)
 
 
 def test_a_loss_that_was_not_finite_is_left_out_of_the_curve(make_run: Any) -> None:

@@ -2,6 +2,9 @@
 
 from matplotlib.axes import Axes
 
+from ..collect import Report
+from ..figure_words import shown
+from ..ladder import Rung
 from ..results import ArmResult
 from .panel import COLOURS, MARKERS
 
@@ -11,6 +14,19 @@ ARM_NAMES = {
     "labels-only": "labels only",
     "shuffled-cache": "shuffled cache",
 }
+
+
+def rung_name(one: Rung) -> str:
+    """A rung in words: labels only, a student, or a student's control."""
+    if one.arm == "labels-only":
+        return ARM_NAMES[one.arm]
+    return one.student if one.arm == "distilled" else f"{one.student}, {ARM_NAMES[one.arm]}"
+
+
+def set_value(report: Report, name: str) -> str:
+    """The teacher's primary figure on another held-out set."""
+    found = report.teacher.evaluation.sets.get(name)
+    return shown(report.kind, found.metrics.get(report.judged.primary) if found is not None else None)
 
 
 def draw_point(

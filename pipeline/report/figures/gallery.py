@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from ....stages.deploy.figure_kind import FigureKind
 from ..collect import Report
+from ..figure_words import headed
 from ..results import BASELINE
-from .accuracy import accuracy_panel, agreement_panels, size_panel
+from .accuracy import accuracy_panel, agreement_panels, set_panel, size_panel
 from .break_even import break_even_panel
 from .curves import curve_panels
+from .ladder import ladder_panels
 from .panel import Panel
 from .per_class import MOST, per_class_panels
 from .reliability import reliability_panels
@@ -28,7 +31,23 @@ class Figure:
 def result_figures(report: Report) -> list[Figure]:
     """What a person wants first: who is how good, and what it costs in size."""
     panels = (accuracy_panel(report), size_panel(report))
-    return [Figure("accuracy", "Accuracy and size", _ACCURACY, panels, _legend(report, _ALL))]
+    title = "Accuracy and size" if report.judged.primary == "top1" else "Quality and size"
+    return [Figure("accuracy", title, _quality(report.kind), panels, _legend(report, _ALL))]
+
+
+def ladder_figure(report: Report) -> Figure | None:
+    """The ladder on every held-out set; None without one."""
+    panels = tuple(ladder_panels(report))
+    return Figure("ladder", "The ladder", _LADDER, panels, _legend(report, _ALL)) if panels else None
+
+
+def set_figures(report: Report) -> dict[str, Figure]:
+    """The primary figure on each of the other held-out sets, by the set's name."""
+    legend = _legend(report, _ALL)
+    return {
+        name: Figure(f"set-{name}", f"On {name}", _SET, (set_panel(report, name),), legend)
+        for name in report.judged.others
+    }
 
 
 def behaviour_figures(report: Report) -> list[Figure]:
@@ -55,10 +74,23 @@ def _legend(report: Report, arms: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(arm for arm in arms if arm in there)
 
 
-_ACCURACY = (
-    "Top-1 on held-out samples; a bar is one standard deviation over seeds. Look at the distance from labels only "
-    "to distilled, and whether the shuffled cache stays behind: it should not come out ahead of labels only. "
-    "Against parameters, look at how far left of the teacher a student stands, and how little lower."
+def _quality(kind: FigureKind) -> str:
+    lower = "lower" if kind.better == "higher" else "higher (less is better)"
+    return (
+        f"{headed(kind.title)} on held-out samples; a bar is one standard deviation over seeds. Look at the distance "
+        "from labels only to distilled, and whether the shuffled cache stays behind: it should not come out ahead of "
+        "labels only. Against parameters, look at how far left of the teacher a student stands, and how little "
+        f"{lower}."
+    )
+
+
+_LADDER = (
+    "Each rung adds something to the one before; a bar is one standard deviation over seeds, the dashed line the "
+    "teacher. A rung is worth its place when it moves by more than its bar, on every set."
+)
+_SET = (
+    "The same students on samples of another kind. A gain that is there on the main set alone is not knowledge that "
+    "travels."
 )
 _AGREEMENT = (
     "How often a student's first choice is the teacher's, right or wrong, and how far its probabilities are from "

@@ -18,6 +18,8 @@ _LONGEST = 18  # characters of a class name
 
 def per_class_panels(report: Report) -> list[Panel]:
     """Panels of the students that have figures by class."""
+    if not report.teacher.evaluation.per_class:
+        return []
     own = [(name, _arms(report, name)) for name in report.names]
     return [_panel(report, name, arms) for name, arms in own if arms and arms[0].per_class]
 
