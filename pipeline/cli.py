@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from .commands import cache, check, evaluate, init, jobs, report, run, teacher, train
+from .commands import cache, check, evaluate, init, jobs, report, run, student, teacher, train
 from .console import errors
 from .interruption import INTERRUPTED, Stopped, interrupted_early
 from .launching.attempt import recorded_attempt

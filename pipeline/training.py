@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
 from ..cache import Cache
 from ..stages.deploy.held_out_sets import judged_outputs
@@ -77,19 +76,22 @@ def open_stream(config: Config, cache: Cache, join: Join, trials: Collection[Tri
 
 def student_shape(config: Config, cache: Cache) -> StudentShape:
     """What every student takes and gives: views of the cache, and its classes."""
-    cut = any(student.use == "teacher" and "model" not in student.args for student in config.students)
-    teacher = str(teacher_files(config)) if cut else None
+    teacher = teacher_of_cuts(config)
     return StudentShape(len(cache.manifest.classes), config.views.channels, config.views.size, teacher=teacher)
 
 
-def teacher_files(config: Config) -> Path:
-    """The folder of the teacher's files, which are read where a student is cut from it; the teacher is not loaded.
-    Raises ConfigError for a teacher that is a module of its own."""
+def teacher_of_cuts(config: Config) -> str | None:
+    """The folder of the teacher's files where a student is cut from it, else None; the teacher is not loaded.
+
+    Raises ConfigError for a teacher that is a module of its own, which nothing can be cut from.
+    """
     from ..stages.teacher.weights import teacher_folder
 
+    if not any(student.use == "teacher" and "model" not in student.args for student in config.students):
+        return None
     if config.teacher.model is None:
         raise ConfigError("students: a teacher that is a module of your own cannot be cut: name args.model, a folder")
-    return teacher_folder(config.teacher)
+    return str(teacher_folder(config.teacher))
 
 
 def _show(bar: Bar, state: FleetProgress) -> None:
