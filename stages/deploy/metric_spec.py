@@ -57,14 +57,14 @@ class RegressionSpec(BaseModel):
     output: str = Field(description="student output, of the label's shape")
     signal: str | None = Field(None, description="what the teacher says in its place; null: it is not judged")
     label: str = Field(description="field of the source that holds the number or the array")
-    unit: str = Field("", description="unit of the label, for reports")
+    unit: str | None = Field(None, description="unit of the label, for reports")
 
     @property
     def figures(self) -> dict[str, FigureKind]:
         """Its figures by name, the main one first."""
         found = {
-            "mae": FigureKind("MAE", self.unit, "lower"),
-            "rmse": FigureKind("RMSE", self.unit, "lower"),
+            "mae": FigureKind("MAE", self.unit or "", "lower"),
+            "rmse": FigureKind("RMSE", self.unit or "", "lower"),
         }
         return prefixed(found, self.name)
 

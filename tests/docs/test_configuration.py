@@ -40,12 +40,17 @@ def models(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[B
 def parts(annotation: Any, suffix: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
     """The models inside an annotation: `[]` stands for an item of a list, `.<name>` for a value of a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        operation = annotation.model_fields.get("op")
-        yield (f"{suffix} {get_args(operation.annotation)[0]}" if operation else suffix), annotation
+        yield (f"{suffix} {branch(annotation)}" if branch(annotation) else suffix), annotation
         return
     more = {tuple: "[]", dict: ".<name>"}.get(get_origin(annotation), "")
     for argument in get_args(annotation):
         yield from parts(argument, suffix + more)
+
+
+def branch(model: type[BaseModel]) -> str | None:
+    """What a model of a union is called in the YAML: the one value of its `op` or `metric`."""
+    field = model.model_fields.get("op") or model.model_fields.get("metric")
+    return get_args(field.annotation)[0] if field else None
 
 
 def kind(annotation: Any, limits: str = "") -> str:
@@ -57,7 +62,7 @@ def kind(annotation: Any, limits: str = "") -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (Union, types.UnionType):
         if all(isinstance(part, type) and issubclass(part, BaseModel) for part in arguments):
-            return " or ".join(part.model_fields["op"].annotation.__args__[0] for part in arguments)
+            return " or ".join(branch(part) or "section" for part in arguments)
         words = [kind(part, limits) for part in arguments if part is not type(None)]
         return " or ".join([*words, *(["null"] if type(None) in arguments else [])])
     if origin is tuple:
