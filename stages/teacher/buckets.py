@@ -16,6 +16,7 @@ from ...cache.codecs import HeadLogits, QueryKey, Ragged
 from .families.family import family_of
 from .inputs.batch import PreparedBatch
 from .job import CacheJob
+from .running.copies import to_device
 from .signals.signal_schema import Heard
 
 _TEXTS = ("text-encoder", "text-classifier", "causal-lm")  # teachers that are called with tokens alone
@@ -45,10 +46,10 @@ def hear_rows(
     inputs, rows = prepared.inputs, prepared.rows
     mask = inputs.get("attention_mask")
     if rows <= batch_size:
-        return teacher({name: value.to(device, non_blocking=True) for name, value in inputs.items()})
+        return teacher(to_device(inputs, device))
     if mask is None:
         passes = [{name: x[i : i + batch_size] for name, x in inputs.items()} for i in range(0, rows, batch_size)]
-        heard = [teacher({name: x.to(device, non_blocking=True) for name, x in one.items()}) for one in passes]
+        heard = [teacher(to_device(one, device)) for one in passes]
         order = torch.arange(rows, device=device)
         return {name: _together([one[name] for one in heard], order) for name in heard[0]}
     lengths = mask.sum(dim=1)
@@ -60,7 +61,7 @@ def hear_rows(
 
 def _cut(inputs: Mapping[str, Tensor], rows: Tensor, tokens: int, device: torch.device) -> dict[str, Tensor]:
     """The rows, padded to `tokens` and no further: they are padded on the right."""
-    return {name: value[rows][:, :tokens].to(device, non_blocking=True) for name, value in inputs.items()}
+    return to_device({name: value[rows][:, :tokens] for name, value in inputs.items()}, device)
 
 
 def _together(parts: Sequence[Any], back: Tensor) -> Heard:

@@ -26,6 +26,10 @@ class HeadEar:
         handle = self._linear.register_forward_pre_hook(self._hear)
         self.close: Callable[[], None] = handle.remove
 
+    def forget(self) -> None:
+        """A new pass begins; one that failed may have left something."""
+        self._heard = []
+
     def collect(self, logits: Tensor) -> HeadLogits:
         """What entered the head in the last pass, (B, d), with the head. `logits` (B, C) are what the model returned.
 

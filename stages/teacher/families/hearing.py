@@ -61,6 +61,8 @@ class Hearing:
         given points. Raises StageError for a signal that has not one value per row."""
         if self.model.training:
             raise StageError("the teacher is in training mode: dropout would be cached as if it were knowledge")
+        if self._head_ear is not None:
+            self._head_ear.forget()  # a pass that ran out of memory
         with torch.inference_mode(), self._precision():
             heard: dict[str, Any] = {**(call() or {}), **self._collect()}
         found = {name: self._reduce(name, heard[point]) for name, point in self._points.items()}

@@ -145,6 +145,8 @@ def _work(
 
     run: Run | None = None
     try:
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)  # pinned memory would else hold a part of the first GPU
         turn = Turn(wait_turn, begun.set if rank == 0 else lambda: None, world)
         run = Run(job, shards, torch.device(device), lambda rows: mouth.send(("rows", (run.shard, rows))), stop, turn)  # type: ignore[union-attr]
         mouth.send(("result", run.result()))

@@ -18,6 +18,7 @@ from ....cache.format.schema import SignalSchema
 from ...cache_identity import PIXELS
 from ...errors import StageError, StageFailed
 from ..inputs.batch import PreparedBatch
+from ..running.copies import all_copied, to_host
 from .constants import heard_constants
 from .signal_schema import Heard, of_length
 from .soundness import finite_rows, whole_rows
@@ -26,7 +27,8 @@ from .soundness import finite_rows, whole_rows
 @dataclass(frozen=True, slots=True)
 class EncodedBatch:
     """Encoded rows on their way to the host. `finite` and `whole` map a signal to bool (n,): which rows hold finite
-    values, and which are not cut into by packing; `done` is the copy's CUDA event."""
+    values, and which are not cut into by packing. On a GPU `started` and `done` are events around what it computed,
+    and `copied` one after the copies; elsewhere they are seconds, and None."""
 
     prepared: PreparedBatch
     parts: Mapping[str, Mapping[str, torch.Tensor]]
@@ -34,11 +36,12 @@ class EncodedBatch:
     whole: Mapping[str, torch.Tensor]
     started: Any
     done: Any
+    copied: torch.cuda.Event | None = None
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
         """The parts as numpy arrays, waiting for the copy. Raises StageFailed naming signal, shard and sample."""
-        if isinstance(self.done, torch.cuda.Event):
-            self.done.synchronize()
+        if self.copied is not None:
+            self.copied.synchronize()
         for name, finite in self.finite.items():
             if not bool(finite.all()):
                 raise StageFailed(_not_finite(name, self.prepared, _first_false(finite)))
@@ -50,6 +53,7 @@ class EncodedBatch:
     def seconds(self) -> float:
         """Seconds the device worked on this batch; after `arrays`."""
         if isinstance(self.done, torch.cuda.Event):
+            self.done.synchronize()
             return float(self.started.elapsed_time(self.done)) / 1e3
         return float(self.done - self.started)
 
@@ -58,7 +62,7 @@ def clock(device: torch.device) -> Any:
     """Now: a recorded CUDA event on a GPU, else seconds."""
     if device.type == "cuda":
         event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(torch.cuda.current_stream(device))
         return event
     return perf_counter()
 
@@ -79,14 +83,14 @@ def encode_batch(
         parts = {name: _no_rows(schema) for name, schema in schemas.items()}
         return EncodedBatch(prepared, parts, {}, {}, started, clock(device))
     with torch.inference_mode():
-        finite = {name: _host(finite_rows(x, schemas[name].packing)) for name, x in heard.items()}
+        finite = {name: to_host(finite_rows(x, schemas[name].packing)) for name, x in heard.items()}
         whole = {name: whole_rows(x, schemas[name].packing) for name, x in heard.items()}
         values = dict(heard)
         if prepared.views is not None:
             values[PIXELS] = prepared.views
         parts = {name: _encoded(prepared, schemas[name], x) for name, x in values.items()}
-    kept = {name: _host(rows) for name, rows in whole.items() if rows is not None}
-    return EncodedBatch(prepared, parts, finite, kept, started, clock(device))
+    kept = {name: to_host(rows) for name, rows in whole.items() if rows is not None}
+    return EncodedBatch(prepared, parts, finite, kept, started, clock(device), all_copied(device))
 
 
 def check_first(prepared: PreparedBatch, heard: Mapping[str, Heard], schemas: Mapping[str, SignalSchema]) -> None:
@@ -135,20 +139,13 @@ def _encoded(prepared: PreparedBatch, schema: SignalSchema, values: Heard) -> di
             "attention_mask; else let its inputs have one size"
         )
     try:
-        return {part: _host(tensor) for part, tensor in schema.build().encode(values).items()}
+        return {part: to_host(tensor) for part, tensor in schema.build().encode(values).items()}
     except CacheError as error:
         raise StageFailed(f"signal {schema.name}, shard {prepared.shard}: {error}") from error
 
 
 def _no_rows(schema: SignalSchema) -> dict[str, torch.Tensor]:
     return {part.name: torch.zeros((0, *part.shape), dtype=getattr(torch, part.dtype)) for part in schema.parts()}
-
-
-def _host(tensor: torch.Tensor) -> torch.Tensor:
-    if tensor.device.type != "cuda":
-        return tensor.cpu()
-    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return pinned.copy_(tensor, non_blocking=True)
 
 
 def _first_false(rows: torch.Tensor) -> int:

@@ -12,6 +12,7 @@ import torch
 from teachercache.cache import Cache, open_cache
 from teachercache.stages.errors import StageError, StageFailed
 from teachercache.stages.teacher.asking import ask_again
+from teachercache.stages.teacher.families.hearing import Hearing
 from teachercache.stages.teacher.families.image_classifier import ImageClassifier
 from teachercache.stages.teacher.families.text import TextEncoder
 from teachercache.stages.teacher.job import CacheJob
@@ -95,6 +96,19 @@ def test_encoding_that_runs_out_of_memory_is_halved_as_well(
     job = make_job(batch_size=64)
     build_cache(job)
     assert_same(open_cache(job.root), open_cache(plain.root), ["logits"])
+
+
+def test_what_a_failed_pass_left_behind_is_forgotten(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    reduce = Hearing._reduce
+
+    def limited(self: Any, name: str, values: Any) -> Any:
+        if name == "hidden.1" and len(values) > 6:
+            raise torch.OutOfMemoryError
+        return reduce(self, name, values)
+
+    monkeypatch.setattr(Hearing, "_reduce", limited)
+    job = make_job(batch_size=64, signals={"hidden.1": {}, "logits": {"codec": "head"}})
+    assert build_cache(job).rows == 30
 
 
 def test_one_row_that_does_not_fit_is_an_error_that_says_so(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
