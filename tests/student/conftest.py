@@ -20,6 +20,16 @@ def memory() -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session")
+def students() -> ModuleType:
+    """The module students_given.py: settings, given, built, batch, padded."""
+    spec = spec_from_file_location("students_given", Path(__file__).with_name("students_given.py"))
+    assert spec is not None and spec.loader is not None
+    module = sys.modules["students_given"] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     import torch
