@@ -25,7 +25,6 @@ def look_at_students(config: Config) -> None:
     if cache_exists(config.cache_path):
         return
     kept, trials = list(config.cache.signals), chosen_trials(config)
-    look_at_fields(config, trials)
     for trial in trials:
         for name in needed_signals([trial]):
             if name not in kept:
@@ -33,6 +32,7 @@ def look_at_students(config: Config) -> None:
                 hint = f"did you mean {near[0]}?" if near else "name it there"
                 raise StageError(f"{who}: cache.signals has no signal {name!r}, only {', '.join(kept)}; {hint}")
         check_arguments(trial.student, StudentShape(2, config.views.channels, config.views.size))  # any classes do
+    look_at_fields(config, trials)
 
 
 def look_at_fields(config: Config, trials: Sequence[Trial]) -> None:
