@@ -170,9 +170,10 @@ def make_run_at(
     config = make_config(root, changes)
     cost = {"teacher_seconds": 3.5, "seconds": 5.0}
     cache = build_cache(config.cache_path, config.source, 2, classes, cost)
-    held_out = build_cache(config.held_out_path, config.evaluate.source, 1, classes, cost)
+    source = next(iter(config.evaluate.named_sets.values()))
+    held_out = build_cache(config.held_out_path, source, 1, classes, cost)
     policy = ViewPolicy(ViewsSpec(count=1, size=side, channels=1))
-    run = Run(config, cache, held_out, Join(held_out, open_source(config.evaluate.source), policy), classes)
+    run = Run(config, cache, held_out, Join(held_out, open_source(source), policy), classes)
     run.write_evaluation(config.run / "teacher", evaluation(0.8, PARAMETERS["teacher"], classes, held_out.rows), 0)
     for arm, values in top1.items():
         for seed, value in enumerate(values):
