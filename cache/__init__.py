@@ -2,7 +2,7 @@
 
 from .batch import CacheBatch
 from .cache import Cache
-from .codecs import HeadLogits, Ragged, SampledTargets, SparseLogits
+from .codecs import HeadLogits, Ragged, SampledTargets, SparseLogits, TokenLogits
 from .errors import CacheError, CacheWriteError, DamagedCacheError, SmallerCacheError, StaleCacheError
 from .format.manifest import Manifest
 from .format.row_index import RowIndex
@@ -26,6 +26,7 @@ __all__ = [
     "SmallerCacheError",
     "SparseLogits",
     "StaleCacheError",
+    "TokenLogits",
     "create_cache",
     "open_cache",
 ]

@@ -15,6 +15,7 @@ from .logits.build import build_head, build_pps, build_sampling, build_topk
 from .logits.head_logits import HeadLogits
 from .logits.sampled import SampledTargets
 from .logits.sparse import SparseLogits
+from .logits.token_logits import TokenLogits
 from .packed import Packed, element_shape
 from .packing import LENGTHS, Packing, read_packing
 from .pca import build_pca
@@ -38,6 +39,7 @@ __all__ = [
     "SampledTargets",
     "SparseLogits",
     "Spectrum",
+    "TokenLogits",
     "build_codec",
     "fit_pca",
     "pack_codec",

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 from .logits.head_logits import HeadLogits
 from .logits.sampled import SampledTargets
 from .logits.sparse import SparseLogits
+from .logits.token_logits import TokenLogits
 from .ragged import Ragged
 
 Array = Any  # a numpy array or a torch tensor
-Decoded = Array | Ragged | SparseLogits | SampledTargets | HeadLogits
+Decoded = Array | Ragged | SparseLogits | SampledTargets | HeadLogits | TokenLogits
 
 
 @dataclass(frozen=True, slots=True)

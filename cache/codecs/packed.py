@@ -13,10 +13,13 @@ from array_api_compat import array_namespace, device
 
 from ..errors import CacheError, DamagedCacheError
 from .codec import Array, Codec, Part
+from .logits.pieces import encode_in_pieces
+from .logits.token_logits import TokenLogits
 from .packing import LENGTHS, Packing, causal_pairs, element_places, real_tokens
 from .ragged import Ragged
 
 _INNER = ("f32", "f16", "bf16", "int8", "u8affine", "u8sqrt", "pca")  # decode to one array, element by element
+_SPARSE = ("topk", "pps", "sampling")  # decode to some classes of each element
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,11 @@ class Packed:
         return self.inner.parameters
 
     def parts(self, shape: tuple[int, ...]) -> tuple[Part, ...]:
-        if self.name not in _INNER:
-            raise CacheError(f"codec {self.name} cannot keep rows of different lengths: use one of {', '.join(_INNER)}")
+        if self.name not in (*_INNER, *_SPARSE):
+            able = ", ".join((*_INNER, *_SPARSE))
+            raise CacheError(f"codec {self.name} cannot keep rows of different lengths: use one of {able}")
+        if self.name in _SPARSE and len(self.packing.axes) > 1:
+            raise CacheError(f"codec {self.name} keeps the logits of tokens, and no maps")
         elements = self.inner.parts(element_shape(self.packing, shape))
         return (Part(LENGTHS, "uint32", ()), *(replace(part, ragged=True) for part in elements))
 
@@ -50,15 +56,25 @@ class Packed:
         xp = array_namespace(ragged.values)
         check_lengths(ragged, self.packing, self.longest)
         elements = self._tokens_first(ragged.values)[self._kept(ragged)]
-        return {LENGTHS: xp.astype(ragged.lengths, xp.uint32), **self.inner.encode(elements)}
+        return {LENGTHS: xp.astype(ragged.lengths, xp.uint32), **self._encoded(elements)}
 
-    def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> Ragged:
-        """Padded to `shape`. On the host, lengths that cannot be are DamagedCacheError; a device is not waited for."""
+    def _encoded(self, elements: Array) -> dict[str, Array]:
+        """Logits of a vocabulary are many: their temporaries are bounded."""
+        return encode_in_pieces(elements, self.inner.encode) if self.name in _SPARSE else self.inner.encode(elements)
+
+    def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> Ragged | TokenLogits:
+        """Padded to `shape`, and of sparse logits the tokens without padding.
+
+        On the host, lengths that cannot be are DamagedCacheError; a device is not waited for.
+        """
         xp = array_namespace(parts[LENGTHS])
         lengths = xp.astype(parts[LENGTHS], xp.int64)
         rest = element_shape(self.packing, shape)
         kept = {name: part for name, part in parts.items() if name != LENGTHS}
-        elements: Array = self.inner.decode(kept, rest)
+        elements: Any = self.inner.decode(kept, rest)
+        if self.name in _SPARSE:
+            check_elements(lengths, elements.ids.shape[0], self.packing, self.longest)
+            return TokenLogits(elements, lengths)
         check_elements(lengths, elements.shape[0], self.packing, self.longest)
         padded = xp.zeros((lengths.shape[0], *shape), dtype=elements.dtype, device=device(lengths))
         view = self._tokens_first(padded)
@@ -68,11 +84,13 @@ class Packed:
             _fill_first_key(view, lengths)
         return Ragged(padded, lengths)
 
-    def error(self, values: Array | Ragged, decoded: Ragged) -> dict[str, float]:
+    def error(self, values: Array | Ragged, decoded: Ragged | TokenLogits) -> dict[str, float]:
         """The inner codec's figures over real tokens; of a map over its real queries, where what is lost at the keys
         that were dropped counts as well."""
         axis = self.packing.axes[0]
         ragged = as_ragged(values, axis)
+        if isinstance(decoded, TokenLogits):
+            return self.inner.error(self._tokens_first(ragged.values)[self._kept(ragged)], decoded.targets)
         xp = array_namespace(decoded.values)
         width = min(ragged.values.shape[axis + 1], decoded.values.shape[axis + 1])
         real = real_tokens(ragged.lengths, width)

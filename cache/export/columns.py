@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..cache import Cache
-from ..codecs import LENGTHS, HeadLogits, Ragged, SampledTargets, SparseLogits
+from ..codecs import LENGTHS, HeadLogits, Ragged, SampledTargets, SparseLogits, TokenLogits
 from ..format.schema import SignalSchema
 from ..keeping.ranges import piece_rows
 from ..rewriting.origin import encoded_rows, shard_rows
@@ -86,6 +86,9 @@ def _decoded(schema: SignalSchema, values: Any) -> dict[str, Column]:
     if isinstance(values, SampledTargets):
         weights = {f"{name}.weights.T{t:g}": weight for t, weight in values.weights.items()}
         return {f"{name}.ids": values.ids, **weights, f"{name}.entropy": values.entropy}
+    if isinstance(values, TokenLogits):
+        counts = np.asarray(values.lengths, np.int64)
+        return {key: Elements(np.asarray(x), counts) for key, x in _decoded(schema, values.targets).items()}
     if isinstance(values, HeadLogits):
         return {name: values.logits()}
     if isinstance(values, Ragged) and schema.packing is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..codecs import HeadLogits, Ragged, SampledTargets, SparseLogits
+from ..codecs import HeadLogits, Ragged, SampledTargets, SparseLogits, TokenLogits
 from ..errors import DamagedCacheError
 from ..format.schema import SignalSchema
 from ..grid.member import Member
@@ -54,6 +54,8 @@ def _tests(schema: SignalSchema, decoded: Any) -> Tests:
         yield from _sparse_tests(decoded)
     elif isinstance(decoded, SampledTargets):
         yield from _sampled_tests(decoded)
+    elif isinstance(decoded, TokenLogits):
+        yield from _token_tests(schema, decoded)
     elif isinstance(decoded, HeadLogits):
         yield _finite(decoded.hidden)
     elif isinstance(decoded, Ragged):
@@ -64,6 +66,14 @@ def _tests(schema: SignalSchema, decoded: Any) -> Tests:
         yield _finite(decoded)
         if _WHOLE_MAP.fullmatch(schema.point) and schema.codec == "u8sqrt":
             yield _sum_to_one(decoded)
+
+
+def _token_tests(schema: SignalSchema, decoded: TokenLogits) -> Tests:
+    """A row is good when each of its tokens is."""
+    lengths = np.asarray(decoded.lengths, np.int64)
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    for good, problem in _tests(schema, decoded.targets):
+        yield np.bincount(row, ~good, minlength=len(lengths)) == 0, f"of a token: {problem}"
 
 
 def _finite(values: np.ndarray) -> tuple[np.ndarray, str]:

@@ -96,7 +96,7 @@ def _described(
 def _choice(point: str, shape: tuple[int, ...]) -> SignalSpec:
     """The codec that one would try first."""
     match parse_point(point, paths=True).kind:
-        case "logits" if shape[-1] > _MANY and len(shape) == 1:
+        case "logits" if shape[-1] > _MANY:
             return SignalSpec(codec="topk", k=16)
         case "attention":
             return SignalSpec(codec="u8sqrt")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from teachercache.cache import CacheError, DamagedCacheError, Manifest, RowIndex, SignalSchema, create_cache, open_cache
-from teachercache.cache.codecs import Packing, Ragged
+from teachercache.cache.codecs import Packing, Ragged, TokenLogits
 from teachercache.cache.codecs.packing import element_places
 
 # (shape of the longest row of T tokens, packing)
@@ -175,7 +175,8 @@ def test_damaged_lengths_are_an_error_and_not_other_tokens(change: list[int]) ->
         ((2, 4, 5), Packing((1, 2)), "f32", "no square map"),
         ((4,), Packing((1,)), "f32", "no axis of tokens"),
         ((4,), Packing((0, 1)), "f32", "no square map"),
-        ((4, 9), Packing((0,)), "topk", "cannot keep rows of different lengths"),
+        ((4, 9), Packing((0,)), "head", "cannot keep rows of different lengths"),
+        ((4, 4, 9), Packing((0, 1)), "topk", "keeps the logits of tokens, and no maps"),
         ((4,), Packing((0,)), "int8", "needs a vector"),
     ],
 )
@@ -234,3 +235,55 @@ def test_packed_rows_survive_the_disk(tmp_path: Path) -> None:
         values, lengths = (np.concatenate(column)[order] for column in zip(*written[name], strict=True))
         np.testing.assert_allclose(read[name].values, values, atol=atol)
         np.testing.assert_array_equal(read[name].lengths, lengths)
+
+
+LOGITS = {
+    "topk": {"k": 3, "temperatures": [1.0, 2.0], "entropy": True},
+    "pps": {"k": 3, "temperatures": [1.0, 2.0]},
+    "sampling": {"draws": 6},
+}
+
+
+@pytest.mark.parametrize("codec", LOGITS)
+@given(seed=st.integers(0, 10**6), rows=st.integers(0, 5), tokens=st.integers(1, 4))
+def test_sparse_logits_of_tokens_are_those_of_each_token_alone(codec: str, seed: int, rows: int, tokens: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, lengths = rng.normal(0, 3, (rows, tokens, 9)).astype(np.float32), rng.integers(0, tokens + 1, rows)
+    packed = SignalSchema("x", codec, LOGITS[codec], (tokens, 9), packing=Packing((0,))).build()
+    alone = SignalSchema("x", codec, LOGITS[codec], (9,)).build()
+    real = values[np.arange(tokens) < lengths[:, None]]
+    parts = packed.encode(Ragged(values, lengths))
+    for name, part in alone.encode(real).items():
+        np.testing.assert_array_equal(parts[name], part)
+    decoded = packed.decode(parts, (tokens, 9))
+    assert isinstance(decoded, TokenLogits) and decoded.lengths.tolist() == lengths.tolist()
+    np.testing.assert_array_equal(decoded.targets.ids, alone.decode(alone.encode(real), (9,)).ids)
+    if len(real):
+        loud = np.where((np.arange(tokens) < lengths[:, None])[..., None], values, np.float32(np.nan))
+        figures = packed.error(Ragged(loud, lengths), decoded)
+        assert figures == alone.error(real, decoded.targets)
+        if codec == "topk":  # of a float16 of at most the row's range
+            span = (real.max(axis=1) - real.min(axis=1)).max()
+            assert figures["max_abs"] <= span * 2**-11 + 2**-24
+
+
+def test_sparse_logits_of_tokens_pack_alike_in_numpy_and_torch_and_survive_the_disk(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values, lengths = rng.normal(0, 3, (6, 4, 9)).astype(np.float32), np.array([4, 0, 2, 1, 4, 3])
+    schemas = {name: SignalSchema(name, name, LOGITS[name], (4, 9), packing=Packing((0,))) for name in LOGITS}
+    cache = create_cache(tmp_path / "cache", Manifest({"signals": {}}, schemas, ("a",), 1, 4))
+    encoded = {name: one.build().encode(Ragged(values, lengths)) for name, one in schemas.items()}
+    for name, one in schemas.items():
+        theirs = one.build().encode(Ragged(torch.from_numpy(values), torch.from_numpy(lengths)))
+        for part, array in encoded[name].items():
+            np.testing.assert_allclose(array, theirs[part].numpy(), rtol=1e-5)
+    writer = cache.writer("a")
+    writer.append(encoded)
+    ids = np.array([str(i) for i in range(6)])
+    writer.seal(RowIndex(ids, np.zeros(6, np.uint16), np.zeros(6, np.int64), np.zeros((6, 0))))
+    found = open_cache(tmp_path / "cache").read(np.array([5, 0, 1, 2]), list(LOGITS)).signals
+    for name, one in schemas.items():
+        chosen = Ragged(values[[5, 0, 1, 2]], lengths[[5, 0, 1, 2]])
+        expected = one.build().decode(one.build().encode(chosen), (4, 9))
+        assert found[name].lengths.tolist() == [3, 4, 0, 2]
+        np.testing.assert_array_equal(found[name].targets.ids, expected.targets.ids)

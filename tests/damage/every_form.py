@@ -35,6 +35,11 @@ _ALL = (
     SignalSchema("head", "head", {"keep": "f16", "classes": CLASSES}, (4,), constants=_HEAD),
     SignalSchema("pca", "pca", {"dimensions": 2, "keep": "f16"}, (4,), constants=_PCA),
     SignalSchema("text", "f16", {}, (5, 3), packing=Packing((0,))),
+    SignalSchema(
+        "said.topk", "topk", {"k": 3, "temperatures": [1.0], "entropy": True}, (5, CLASSES), packing=Packing((0,))
+    ),
+    SignalSchema("said.pps", "pps", {"k": 3, "temperatures": [1.0, 2.0]}, (5, CLASSES), packing=Packing((0,))),
+    SignalSchema("said.drawn", "sampling", {"draws": 8}, (5, CLASSES), packing=Packing((0,))),
     SignalSchema("maps", "u8sqrt", {}, (2, 5, 5), "attention.1", packing=Packing((1, 2), True)),
     SignalSchema("factored", "factored", FACTORED, (2, 5, 5), "attention.2", packing=Packing((1,))),
 )

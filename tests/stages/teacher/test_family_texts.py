@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from teachercache.cache import Ragged, open_cache
+from teachercache.cache import Ragged, TokenLogits, open_cache
 from teachercache.data import DataError, decode_field
 from teachercache.stages.errors import StageError
+from teachercache.stages.teacher.asking import ask_again
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 
@@ -135,10 +136,34 @@ def test_of_the_last_token_alone_the_head_runs_on_last_tokens(
     assert found["sparse"].ids.shape == (10, 20) and found["sampled"].ids.shape == (10, 20)
 
 
+def test_a_language_model_keeps_k_logits_of_every_token(family_job: FamilyJob) -> None:
+    signals: dict[str, Any] = {
+        "logits": {"codec": "topk", "k": 4, "temperatures": [1.0, 2.0]},
+        "sampled": {"point": "logits", "codec": "pps", "k": 4},
+        "drawn": {"point": "logits", "codec": "sampling", "draws": 8},
+    }
+    job = family_job("llama", signals)
+    found = build(job)
+    said = [one.logits[0].double() for one in plain(job, "llama")]
+    assert isinstance(found["logits"], TokenLogits)
+    assert found["logits"].lengths.tolist() == [len(one) for one in said]
+    exact, sparse = torch.cat(said), found["logits"].targets
+    top = exact.topk(4, dim=-1)
+    np.testing.assert_array_equal(sparse.ids, top.indices)
+    np.testing.assert_allclose(sparse.values, top.values - top.values[:, :1], atol=2e-3)
+    for temperature, tail in sparse.tails.items():
+        rest = exact.scatter(-1, top.indices, -torch.inf) - top.values[:, :1]
+        np.testing.assert_allclose(tail, (rest / temperature).logsumexp(-1), atol=1e-4)
+    for name in ("sampled", "drawn"):
+        assert found[name].lengths.tolist() == [len(one) for one in said]
+        np.testing.assert_array_equal(found[name].targets.ids[:, 0], top.indices[:, 0])
+        np.testing.assert_allclose(found[name].targets.weights[1.0].sum(-1).mean(), 1, atol=0.1)
+    assert ask_again(job, 10, 0).disagreements == []
+
+
 @pytest.mark.parametrize(
     ("name", "signals", "teacher", "message"),
     [
-        ("llama", {"logits": {"codec": "topk", "k": 4}}, {}, "topk cannot keep rows of different lengths"),
         ("llama", {"logits": {"codec": "head"}}, {}, "codec head keeps one vector a row"),
         ("bert", {"logits": F32}, {}, "BertModel returns no logits"),
         ("bert", {"vision.hidden.1": F32}, {}, "no capture point 'vision.hidden.1'"),
