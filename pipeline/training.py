@@ -31,8 +31,11 @@ def train_students(config: Config, stop: Callable[[], bool], names: Collection[s
     return train_trials(config, chosen_trials(config, names), stop)
 
 
-def train_trials(config: Config, trials: Sequence[Trial], stop: Callable[[], bool]) -> list[TrialResult]:
-    """Train those trials that are not finished, and say how each ended."""
+def train_trials(
+    config: Config, trials: Sequence[Trial], stop: Callable[[], bool], patience: float | None = None
+) -> list[TrialResult]:
+    """Train those trials that are not finished, and say how each ended. With `patience` (seconds) another process that
+    trains one of them is no error, but waited for a while."""
     cache, join = open_joined(config)
     with progress_bar(f"{len(trials)} students", "steps") as bar:
         results = train_fleet(
@@ -44,6 +47,7 @@ def train_trials(config: Config, trials: Sequence[Trial], stop: Callable[[], boo
             pick_device(config.train.device),
             stop,
             lambda state: _show(bar, state),
+            patience,
         )
     _tell(config, results)
     return results

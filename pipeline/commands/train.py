@@ -40,4 +40,4 @@ def train(
             from ..launching.settling import await_cache
 
             await_cache(loaded, settle, stop)
-        train_trials(loaded, chosen, stop)
+        train_trials(loaded, chosen, stop, settle)

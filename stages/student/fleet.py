@@ -1,5 +1,6 @@
 """Many trials on one stream: a batch is read, joined, copied and decoded once, and every trial takes a step on it."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from ..errors import Interrupted, StageFailed
 from .files.durable_files import read_json
 from .files.history import Record
 from .files.identity import claim_folder, trial_identity
-from .files.lock import folder_lock
+from .files.lock import Patience, folder_lock
 from .files.saved import is_saved
 from .inputs.labels import LabelShape
 from .inputs.shape import InputShape
@@ -75,17 +76,21 @@ def train_fleet(
     device: torch.device,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[FleetProgress], None] = lambda _: None,
+    patience: float | None = None,
 ) -> list[TrialResult]:
     """Train `trials` below the folder `students`, and return how each ended, in their order.
 
     The same call again continues where it stopped and trains no finished trial. A trial that fails is dropped with its
-    reason, and the others go on. Raises StageError before the first step for settings that cannot work and folders that
-    other settings began, Interrupted (after checkpoints) once `stop()` is true, StageFailed when every trial failed.
+    reason, and the others go on. Another process that trains one of them is an error, or with `patience` is waited for
+    that many seconds and then run beside: both would end with a whole student. Raises StageError before the first step
+    for settings that cannot work and folders that other settings began, Interrupted (after checkpoints) once `stop()`
+    is true, StageFailed when every trial failed.
     """
     fleet = _Fleet(stream, shape, students, train, device)
     with ExitStack() as held, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        waiting = None if patience is None else Patience(time.monotonic() + patience, stop)
         for trial in trials:
-            held.enter_context(folder_lock(trial.folder(students)))
+            held.enter_context(folder_lock(trial.folder(students), waiting))
         results, training = fleet.open(trials)
         fleet.run(training, results, stop, progress)
     if trials and all(result.status == "failed" for result in results.values()):

@@ -15,6 +15,7 @@ import numpy as np
 from ...cache import Cache, RowIndex
 from ...cache.writing.shard_writer import ShardWriter
 from ...data import Source
+from ..errors import Interrupted
 from .signals.encoding import EncodedBatch
 from .skipping import noted
 
@@ -42,7 +43,8 @@ class ShardSink:
         self._put((batch, facts))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._abandoned = kind is not None
+        # whoever is asked to stop still has what was computed: a shard whose last rows wait here is finished
+        self._abandoned = kind is not None and not issubclass(kind, Interrupted)
         if self._thread.is_alive():
             self._put(None)
         self._thread.join()

@@ -3,6 +3,7 @@
 A folder that was not renamed, or whose bytes are not those that were written, does not count; the one before it does.
 """
 
+import errno
 import json
 import os
 import re
@@ -41,19 +42,31 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> None
     data = tensor_bytes(checkpoint.tensors)
     numbers = {"format": 1, "step": checkpoint.step, "xxh3": _digest(data), "numbers": dict(checkpoint.numbers)}
     with write_errors(final):
-        try:
-            temporary.mkdir(parents=True)
-            write_synced(temporary / _TENSORS, data)
-            write_synced(temporary / _NUMBERS, json.dumps(numbers, indent=1).encode())
-            sync_path(temporary)
-            if final.exists():  # damaged: a whole one would have been loaded, and this step not taken again
-                shutil.rmtree(final)
-            os.rename(temporary, final)
-            sync_path(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        for last in (False, False, True):
+            try:
+                temporary.mkdir(parents=True)
+                write_synced(temporary / _TENSORS, data)
+                write_synced(temporary / _NUMBERS, json.dumps(numbers, indent=1).encode())
+                sync_path(temporary)
+                _publish(temporary, final)
+                sync_path(folder)
+                break
+            except OSError as error:  # another run of this trial has tidied up, or published the same step
+                if last or error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
     for old in list(_folders(folder))[keep:]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _publish(temporary: Path, final: Path) -> None:
+    """Rename into place. A whole checkpoint of this step that is there already is another run's, and as good."""
+    if final.exists():
+        if _read(final) is not None:
+            return
+        shutil.rmtree(final)
+    os.rename(temporary, final)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:

@@ -33,10 +33,12 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lines: list[str] = []  # this run's, and those before the checkpoint that it began with
 
     def append(self, record: Record) -> None:
         """Add a line. A float that JSON does not know (an infinite gradient of a skipped step) becomes null."""
         line = json.dumps(_finite(asdict(record)), allow_nan=False) + "\n"
+        self._lines.append(line)
         with write_errors(self._path), self._path.open("a") as file:
             file.write(line)
 
@@ -50,6 +52,15 @@ class History:
         if self._path.exists():
             kept = [line for line, record in _lines(self._path) if record["step"] <= step]
             write_whole(self._path, "".join(kept).encode())
+            self._lines = kept
+
+    def finish(self) -> None:
+        """Leave exactly this run's history, on the disk: another run of the trial may have written between."""
+        whole = "".join(self._lines)
+        if self._path.read_text() == whole:
+            self.sync()
+        else:
+            write_whole(self._path, whole.encode())
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

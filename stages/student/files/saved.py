@@ -3,11 +3,15 @@
 `student.json` is written last: where it is, the student is finished.
 """
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -47,8 +51,7 @@ def save_student(
     """Write a finished student into its trial's folder. Raises StageFailed when the disk does not take it."""
     write_whole(folder / _WEIGHTS, tensor_bytes(student.state_dict()))
     if isinstance(student, TransformersStudent):
-        with write_errors(folder / "hf"), _no_progress_bar():
-            student.model.save_pretrained(folder / "hf")
+        _save_model(student, folder)
     content = {
         "format": 1,
         "student": trial.student.model_dump(mode="json"),
@@ -60,6 +63,22 @@ def save_student(
         "seconds": seconds,
     }
     write_json(folder / _DOCUMENT, content)
+
+
+def _save_model(student: TransformersStudent, folder: Path) -> None:
+    """What `from_pretrained` reads, as `hf`: whole or not at all."""
+    temporary = folder / f".hf.{uuid4().hex[:12]}.tmp"
+    with write_errors(folder / "hf"), _no_progress_bar():
+        try:
+            student.model.save_pretrained(temporary)
+            shutil.rmtree(folder / "hf", ignore_errors=True)
+            try:
+                os.rename(temporary, folder / "hf")
+            except OSError as error:  # another run of this trial, in this moment: its model is the same
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def is_saved(folder: Path) -> bool:

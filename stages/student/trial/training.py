@@ -12,7 +12,7 @@ from ..files.checkpoint import load_checkpoint, save_checkpoint
 from ..files.durable_files import write_json
 from ..files.events import Events
 from ..files.history import History, Record
-from ..files.saved import save_student
+from ..files.saved import is_saved, save_student
 from ..inputs.shared import SharedInputs
 from ..models.builders import StudentShape
 from ..spec import TrainSpec
@@ -103,10 +103,11 @@ class Training:
             self.checkpoint()
 
     def _finish(self) -> None:
-        self._history.sync()
-        save_student(
-            self.folder, self.trial, self.learner.student, self._shape, self.learner.step, self.learner.seconds
-        )
+        if not is_saved(self.folder):  # else another run of this trial was faster, and its files belong together
+            self._history.finish()
+            save_student(
+                self.folder, self.trial, self.learner.student, self._shape, self.learner.step, self.learner.seconds
+            )
         (self.folder / "failed.json").unlink(missing_ok=True)
         shutil.rmtree(self._checkpoints, ignore_errors=True)
         self._end(TrialResult(self.trial, self.folder, "finished", self.step))
