@@ -119,6 +119,35 @@ def test_other_outputs_can_be_asked_of_a_saved_student(finish: Finish) -> None:
     assert outputs["hidden.1"].shape[1:] == (10, 16) and outputs["attention.-1"].shape[1:] == (2, 10, 10)
 
 
+def test_students_of_every_class_are_saved_for_transformers_too(students: ModuleType, tmp_path: Path) -> None:
+    """Loaded again, they are what they were, with other outputs too; their architecture is not guessed anew."""
+    import transformers
+
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12}
+    clip = {"text_config": {**size, "eos_token_id": 1}, "vision_config": {**size, "patch_size": 4}, "projection_dim": 6}
+    pair = ("pixel_values", "input_ids")
+    for use, takes, args, output, other in (
+        ("transformers:CLIPConfig", pair, clip, "text_embeds", "vision.hidden.1"),
+        ("transformers:CLIPTextConfig", ("input_ids",), {**size, "eos_token_id": 1}, "text_embeds", "hidden.1"),
+        ("transformers:BertConfig", ("input_ids",), size, "logits", "hidden.0"),
+        ("clip-conv-lstm", pair, {}, "image_embeds", "text_embeds"),
+    ):
+        folder = tmp_path / use.replace(":", "-")
+        folder.mkdir()
+        spec, shape = students.settings(use, takes, args), students.given(takes)
+        student = build_student(spec, shape, (output,), 0).eval()
+        trial = Trial(spec, "distilled", 0, (output,))
+        save_student(folder, trial, student, shape.completed(spec), steps=1, seconds=0.0)
+        inputs = students.batch(takes)
+        with torch.no_grad():
+            found = load_student(folder)(inputs)[output]
+            torch.testing.assert_close(found, student(inputs)[output], rtol=0, atol=0)
+            assert other in load_student(folder, (other,))(inputs)
+        if use.startswith("transformers"):
+            theirs = getattr(transformers, type(student.model).__name__).from_pretrained(folder / "hf")
+            torch.testing.assert_close(theirs.state_dict(), student.model.state_dict(), rtol=0, atol=0)
+
+
 def test_a_folder_without_a_finished_student_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="holds no finished student"):
         load_student(tmp_path)

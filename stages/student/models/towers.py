@@ -74,11 +74,10 @@ class Towers:
         return found
 
     def _text(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        text = {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
-        missing = (self._longest or 0) - text["input_ids"].shape[1]
-        if missing <= 0:
-            return text
-        return {"input_ids": pad(text["input_ids"], (0, missing), value=self._padding)}
+        if self._longest is None:
+            return {name: inputs[name] for name in ("input_ids", "attention_mask") if name in inputs}
+        ids = inputs["input_ids"]
+        return {"input_ids": pad(ids, (0, self._longest - ids.shape[1]), value=self._padding)}
 
     def _compared(self, images: Tensor, texts: Tensor) -> dict[str, Tensor]:
         """Cosines times the learnt scale (CLIP, arXiv 2103.00020, figure 3), plus SigLIP's bias (arXiv 2303.15343)."""

@@ -27,7 +27,7 @@ class Attention(nn.Module):
         return seen, weights
 
     def _split(self, values: Tensor) -> Tensor:
-        heads: Tensor = values.unflatten(-1, (self._heads, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
+        heads: Tensor = values.unflatten(-1, (self._heads, -1)).transpose(1, 2)
         return heads
 
 
