@@ -3,6 +3,7 @@
 import inspect
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -25,6 +26,11 @@ OUTPUTS = {
     "attention.0": (4, 10, 10),
     "map": (6, 4, 4),
     "other": (7,),
+    "image": (8,),
+    "words": (8,),
+    "answer": (10, 9),
+    "qkv.0": (3, 2, 10, 4),
+    "stage": (4, 8, 8),
 }
 SHAPES = {
     "logits": (5,),
@@ -36,8 +42,33 @@ SHAPES = {
     "deep": (9, 2, 2),
     "fine": (9, 8, 8),
     "text": (11, 12),
+    "image": (8,),
+    "words": (8,),
+    "answer": (12, 7),
+    "bins": (10, 4),
+    "qkv": (3, 4, 10, 6),
+    "shallow": (5, 8, 8),
+    "head": (5,),
 }
 SIGNALS = {name: SignalSchema(name, "f32", {}, shape) for name, shape in SHAPES.items()}
+HEAD = {"weight": "head.weight", "bias": "head.bias"}
+SIGNALS["head"] = SignalSchema("head", "head", {"keep": "f16", "classes": 5}, (12,), constants=HEAD)
+
+
+class Kept:
+    """What a cache of 40 samples keeps once."""
+
+    samples = 40
+
+    def constant(self, name: str) -> np.ndarray | None:
+        draw = np.random.default_rng(0)
+        there = {"head.weight": draw.normal(size=(5, 12)), "head.bias": draw.normal(size=5), "logit_scale": np.log(20)}
+        return np.asarray(there[name], np.float32) if name in there else None
+
+    def bank(self, signal: str, rows: int, seed: int) -> tuple[Tensor, Tensor]:
+        return values(SHAPES, seed % 1000, rows)[signal], torch.arange(rows)
+
+
 # For each loss: the output and the signal that it is for.
 MEETINGS = {
     **dict.fromkeys(LOSSES, ("logits", "logits")),
@@ -47,12 +78,30 @@ MEETINGS = {
     **dict.fromkeys(["attention_transfer", "nst"], ("map", "deep")),
     "hcl": ("map", "map"),
     "minilm": ("hidden.1", "tokens"),
+    "minilm_qkv": ("qkv.0", "qkv"),
+    "uld": ("answer", "answer"),
+    "action_kl": ("answer", "bins"),
+    "srrl": ("embedding", "head"),
+    **dict.fromkeys(["crd", "smooth_l1", "huber"], ("embedding", "embedding")),
+}
+# And what they need beside these.
+MORE: dict[str, dict[str, Any]] = {
+    "taid": {"t": 0.4},
+    "minilm_qkv": {"heads": 2},
+    "action_kl": {"token_ids": 9, "bins": 4},
+    "srrl": {"projector": "linear"},
+    "crd": {"bank": 12},
+    "ensemble_kl": {"signals": ["logits", "logits"], "signal": None},
+    "tinybert_layers": {"outputs": ["hidden.1", "hidden.1"], "signals": ["tokens", "tokens"], "projector": "linear"},
+    "review": {"outputs": ["stage", "map"], "signals": ["shallow", "deep"]},
+    **dict.fromkeys(["clip_contrastive", "siglip"], {"outputs": ["image", "words"]}),
+    **dict.fromkeys(["icl", "clip_affinity"], {"outputs": ["image", "words"], "signals": ["image", "words"]}),
 }
 
 
 def build(**term: Any) -> Objective:
     student = StudentSpec(name="tiny", use="cnn", objective=({"output": "logits", **term},))
-    return build_objective(Trial(student, "distilled", 0), OUTPUTS, SIGNALS, 5)
+    return build_objective(Trial(student, "distilled", 0), OUTPUTS, SIGNALS, 5, kept=Kept())
 
 
 def values(shapes: dict[str, tuple[int, ...]], seed: int, rows: int = 6) -> dict[str, Tensor]:
@@ -65,20 +114,31 @@ LABELS = torch.tensor([0, 1, 2, 3, -1, -1])
 
 
 def value(objective: Objective, labelled: int = 4) -> Tensor:
-    loss, _ = objective(values(OUTPUTS, 0), Lesson(6, LABELS, labelled, values(SHAPES, 1)))
+    lesson = Lesson(6, LABELS, labelled, values(SHAPES, 1), samples=torch.arange(6))
+    loss, _ = objective(values(OUTPUTS, 0), lesson)
     return loss
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_trains_a_student_from_its_settings(name: str) -> None:
-    output, signal = MEETINGS[name]
-    objective = build(loss=name, output=output, **({} if name == "cross_entropy" else {"signal": signal}))
+    term = settings(name)
+    objective = build(**term)
+    reads = term.get("outputs") or [term["output"]]
     given = values(OUTPUTS, 0)
-    given[output] = given[output].requires_grad_()
-    loss, terms = objective(given, Lesson(6, LABELS, 4, values(SHAPES, 1)))
+    given |= {output: given[output].requires_grad_() for output in reads}
+    loss, terms = objective(given, Lesson(6, LABELS, 4, values(SHAPES, 1), samples=torch.arange(6)))
     loss.backward()
-    assert loss.isfinite() and given[output].grad is not None and given[output].grad.abs().sum() > 0
-    assert list(terms) == [f"{name}:{'labels' if name == 'cross_entropy' else signal}"]
+    assert loss.isfinite() and all(given[output].grad.abs().sum() > 0 for output in reads)  # type: ignore[union-attr]
+    assert len(terms) == 1 and next(iter(terms)).startswith(f"{name}:")
+
+
+def settings(name: str) -> dict[str, Any]:
+    """The smallest term of a loss."""
+    output, signal = MEETINGS[name]
+    term = {"loss": name, "output": output, "signal": signal, **MORE.get(name, {})}
+    needless = ["output"] if "outputs" in term else []
+    needless += ["signal"] if "signals" in term or name in ("cross_entropy", "clip_contrastive", "siglip") else []
+    return {key: value for key, value in term.items() if key not in needless}
 
 
 def test_the_names_of_the_settings_are_those_of_the_table() -> None:
@@ -106,12 +166,20 @@ def test_the_options_of_a_loss_are_its_keywords_and_fields_of_a_term(name: str) 
         ("lskd", {"temperature": 2.0}),
         ("info_nce", {"scale": 3.0}),
         ("minilm", {"heads": 2}),
+        ("smooth_l1", {"delta": 0.1}),
+        ("taid", {"t": 0.9}),
+        ("clip_affinity", {"scale": 5.0}),
+        ("clip_affinity", {"target_scale": 5.0}),
+        ("clip_contrastive", {"scale": 3.0}),
+        ("siglip", {"bias": -1.0}),
+        ("ensemble_kl", {"signals": ["logits", "head"], "shares": [0.9, 0.1]}),
+        ("crd", {"scale": 3.0}),
+        ("action_kl", {"average": "batch", "bins": 4, "token_ids": 8}),
     ],
 )
 def test_an_option_reaches_its_loss(name: str, options: dict[str, Any]) -> None:
-    output, signal = MEETINGS[name]
-    term = {"loss": name, "output": output, "signal": signal}
-    assert float(value(build(**term, **options))) != pytest.approx(float(value(build(**term))))
+    term = settings(name)
+    assert float(value(build(**(term | options))).detach()) != pytest.approx(float(value(build(**term)).detach()))
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,10 @@ def check_codec(spec: TermSpec, place: str, schema: SignalSchema) -> None:
     """Raise StageError unless the term's loss reads the signal as it is kept, at its temperature."""
     if is_dense(schema):
         return
-    if not LOSSES[spec.loss].sparse:
+    if not LOSSES[spec.loss].sparse or spec.vocabulary is not None:
         kept = _NOT_DENSE[schema.codec].format(**schema.parameters)
-        raise StageError(f"{place}: signal {schema.name!r} keeps {kept} alone; use kl")
+        instead = "use kl" if spec.vocabulary is None else "over another vocabulary keep logits dense, or as codec head"
+        raise StageError(f"{place}: signal {schema.name!r} keeps {kept} alone; {instead}")
     allowed = kept_temperatures(schema)
     if allowed is not None and spec.temperature not in allowed:
         stored = ", ".join(f"{t:g}" for t in allowed)
