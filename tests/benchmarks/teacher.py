@@ -45,7 +45,7 @@ class Size:
     rounds: int
 
 
-FULL = Size(images=24, side=224, hidden=768, layers=12, batch=4, passes=2, views=24, rounds=5)
+FULL = Size(images=20, side=224, hidden=384, layers=12, batch=4, passes=2, views=24, rounds=5)
 TINY = Size(images=6, side=32, hidden=64, layers=2, batch=2, passes=1, views=2, rounds=1)
 
 
@@ -57,7 +57,7 @@ def measure(tiny: bool, scratch: Path) -> list[Figure]:
 
 
 def _building(size: Size, scratch: Path) -> list[Figure]:
-    """The whole build of a ViT-B/16 over photographs, with logits, embedding and two attention layers."""
+    """The whole build of a ViT-S/16 over photographs, with logits, embedding and two attention layers."""
     bench, numbers = heavy(scratch, size.images, size.side, size.hidden, size.layers), count()
 
     def job() -> CacheJob:
@@ -78,12 +78,6 @@ def _building(size: Size, scratch: Path) -> list[Figure]:
             with torch.inference_mode():
                 model(**inputs)
 
-    def prepare_alone(watch: Watch) -> None:
-        for number in range(len(prepared)):
-            if number == 1:
-                watch.start()
-            prepared[number]
-
     def both(watch: Watch) -> None:
         for number in range(len(prepared)):
             if number == 1:
@@ -101,7 +95,6 @@ def _building(size: Size, scratch: Path) -> list[Figure]:
         "bare pass": bare,
         "build": build,
         "bare pass and preparing": both,
-        "preparing alone": prepare_alone,
     }
     outcome = contest({name: Contender(rows, run) for name, run in runs.items()}, size.rounds)
     batch_ms = 1e3 * size.batch / outcome.rate("bare pass", "cpu")

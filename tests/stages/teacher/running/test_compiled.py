@@ -46,6 +46,7 @@ def test_layers_that_are_listened_to_stay_as_they_are_and_all_others_are_compile
         torch.testing.assert_close(one["attention.-1"], before["attention.-1"][:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "adapter"), [("bert", TextEncoder), ("llama", CausalLM)])
 def test_texts_of_another_length_are_heard_too(family_job: MakeJob, name: str, adapter: Any) -> None:
     signals = {"hidden.1": {"codec": "f32"}, "attention.0": {"codec": "f32"}}
