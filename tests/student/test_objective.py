@@ -210,10 +210,10 @@ def test_only_the_signals_that_some_trial_reads_are_needed() -> None:
     assert needs_shuffled([Trial(one, "shuffled-cache", 0)]) and not needs_shuffled(distilled)
 
 
-def test_a_signal_whose_rows_differ_in_length_is_refused_and_not_read_as_padding() -> None:
+def test_a_signal_whose_rows_differ_in_length_is_refused_by_losses_that_would_read_its_padding() -> None:
     packed = SignalSchema("text", "f16", {}, (10, 8), packing=Packing((0,)))
-    trial = Trial(student({"loss": "mse", "output": "hidden.1", "signal": "text"}), "distilled", 0)
-    with pytest.raises(StageError, match="rows of signal 'text' differ in length"):
+    trial = Trial(student({"loss": "clip_fd", "output": "hidden.1", "signal": "text"}), "distilled", 0)
+    with pytest.raises(StageError, match="rows of signal 'text' differ in the tokens that count, and clip_fd takes no"):
         build_objective(trial, OUTPUTS, {"text": packed}, 5)
 
 
