@@ -87,6 +87,8 @@ class _Walk:
         pieces: list[list[dict[int, Columns]]] = [[] for _ in self._pairs]
         givers = [giver(candidate, held_out, self._device, text is not None) for candidate, _ in self._pairs]
         feed = held_out.feed(asked_sources((one.name, one.takes) for one in givers))
+        for (candidate, _), one in zip(self._pairs, givers, strict=True):
+            feed.require(one.takes, candidate.saved.shape.inputs, str(candidate.folder))
         for batch in held_out.batches(self._size):
             if self._stop():
                 raise Interrupted(

@@ -5,6 +5,7 @@ import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree, rmtree
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,7 @@ def weights(run: Path, student: str = "reader", arm: str = "distilled") -> dict[
     return load_file(run / "students" / student / arm / "seed-0" / "student.safetensors")
 
 
+@pytest.mark.slow  # three models are measured, each in a process of its own
 def test_texts_and_sequences_go_from_samples_to_a_report(
     recipe: Callable[..., Path], run: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -158,7 +160,7 @@ def test_texts_and_sequences_go_from_samples_to_a_report(
     outputs = load_student(folder)(blank_inputs(saved.shape.inputs, 3))
     assert outputs["logits"].shape == (3, 3)
     found = json.loads((folder / "evaluation.json").read_text())
-    assert 0 <= found["accuracy"]["top1"] <= 1 if "accuracy" in found else found
+    assert found["samples"] == 9 and 0 <= found["top1"] <= 1
     assert (tmp_path / "run" / "report.html").exists()
     assert "trained 6 of 6" in run("train", file)  # again: nothing is left to do
 
@@ -176,7 +178,7 @@ def test_a_training_on_texts_that_was_killed_ends_with_equal_weights(
         train_students(load_config(file), lambda: next(asked))
     checkpoints = tmp_path / "run" / "students" / "reader" / "distilled" / "seed-0" / "checkpoints"
     newest = max(checkpoints.iterdir(), key=lambda path: path.name)
-    newest.unlink() if newest.is_file() else __import__("shutil").rmtree(newest)  # as if killed before it was whole
+    rmtree(newest)  # as if killed before it was written
     content = yaml.safe_load(file.read_text())
     content["train"]["workers"] = 2  # who makes the batches changes nothing
     file.write_text(yaml.safe_dump(content))
@@ -222,8 +224,6 @@ def test_a_text_that_is_too_long_names_its_sample(
 def test_another_tokenizer_is_another_trial(
     recipe: Callable[..., Path], run: Callable[..., str], tmp_path: Path, ground: Path
 ) -> None:
-    from shutil import copytree
-
     copytree(ground / "teacher", tmp_path / "words")
     content = yaml.safe_load(recipe().read_text())
     content["students"][0]["inputs"]["input_ids"]["tokenizer"] = str(tmp_path / "words")
@@ -233,3 +233,4 @@ def test_another_tokenizer_is_another_trial(
     held = (tmp_path / "words" / "tokenizer.json").read_text()
     (tmp_path / "words" / "tokenizer.json").write_text(held.replace('"cat"', '"cow"'))
     assert "inputs.input_ids.tokenizer was" in run("train", file, code=2)
+    assert "its input input_ids is not what it was trained on: tokenizer was" in run("evaluate", file, code=2)

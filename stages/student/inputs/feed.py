@@ -21,6 +21,7 @@ from .shared import Column, SharedInputs, companion
 from .spec import InputSource
 
 _KINDS = {"image": ("image",), "text": texts.KINDS, "array": arrays.KINDS}
+_PARTS = ("tokenizer", "shape", "dtype", "longest", "vocabulary", "padding", "kind")
 _MAKES = texts.Texts | arrays.Arrays
 
 
@@ -49,6 +50,17 @@ class Feed:
                 if (beside := companion(name, source)) is not None:
                     found[beside] = _companion_shape(shape)
         return found
+
+    def require(self, takes: Mapping[str, InputSource], known: Mapping[str, InputShape], who: str) -> None:
+        """Raise StageError unless a student gets inputs that look as those that it was trained on: arrays of the same
+        shape, and texts from the same tokenizer."""
+        for name, shape in self.shapes(takes).items():
+            if name in known and known[name] != shape:
+                differ = [part for part in _PARTS if getattr(known[name], part) != getattr(shape, part)]
+                raise StageError(
+                    f"{who}: its input {name} is not what it was trained on: {differ[0]} was "
+                    f"{getattr(known[name], differ[0])} and is {getattr(shape, differ[0])}"
+                )
 
     def views(self, rows: np.ndarray) -> torch.Tensor | None:
         """Canonical views uint8 (n, H, W, C) on the CPU; None when nobody sees images."""
