@@ -27,12 +27,12 @@ SHAPES = {
 BESIDE = {"input_ids": "attention_mask", "sequence": "sequence_lengths", "volume": "volume_lengths"}
 
 
-def settings(use: str, takes: tuple[str, ...], args: dict[str, Any] | None = None, **more: Any) -> StudentSpec:
-    """A student that takes these inputs."""
-    inputs = {name: SOURCES[name] for name in takes}
-    return StudentSpec(
-        name="tiny", use=use, args=args or {}, inputs=inputs, objective=({"loss": "cross_entropy"},), **more
-    )
+def settings(
+    use: str, takes: tuple[str, ...], args: dict[str, Any] | None = None, output: str = "logits", **more: Any
+) -> StudentSpec:
+    """A student that takes these inputs, and learns something at one output."""
+    inputs, terms = {name: SOURCES[name] for name in takes}, ({"loss": "cross_entropy", "output": output},)
+    return StudentSpec(name="tiny", use=use, args=args or {}, inputs=inputs, objective=terms, **more)
 
 
 def given(takes: tuple[str, ...], classes: int = 5) -> StudentShape:

@@ -134,7 +134,7 @@ def test_students_of_every_class_are_saved_for_transformers_too(students: Module
     ):
         folder = tmp_path / use.replace(":", "-")
         folder.mkdir()
-        spec, shape = students.settings(use, takes, args), students.given(takes)
+        spec, shape = students.settings(use, takes, args, output), students.given(takes)
         student = build_student(spec, shape, (output,), 0).eval()
         trial = Trial(spec, "distilled", 0, (output,))
         save_student(folder, trial, student, shape.completed(spec), steps=1, seconds=0.0)
