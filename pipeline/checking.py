@@ -152,7 +152,7 @@ def _try_students(
     sources, fields = needed_sources(trials), needed_fields(trials)
     stream = Stream(cache, join, train, signals, device, needs_shuffled(trials), sources, fields)
     shape = student_shape(config, cache)
-    check_fleet(trials, stream, shape)
+    check_fleet(trials, stream, shape, train.steps)
     moments: list[float] = []
     tried = tuple({(trial.student.name, trial.arm): trial for trial in trials}.values())
     results = train_fleet(

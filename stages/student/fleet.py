@@ -1,59 +1,27 @@
 """Many trials on one stream: a batch is read, joined, copied and decoded once, and every trial takes a step on it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from ...cache import SignalSchema
 from ..errors import Interrupted, StageFailed
 from .files.durable_files import read_json
 from .files.history import Record
 from .files.identity import claim_folder, trial_identity
 from .files.lock import Patience, folder_lock
 from .files.saved import is_saved
-from .inputs.labels import LabelShape
-from .inputs.shape import InputShape
-from .models.builders import StudentShape, build_student, origin_fingerprint, output_shapes
-from .objective.kept import Kept
-from .objective.objective import Objective, build_objective
-from .spec import InputSource, StudentSpec, TrainSpec
-from .stream.batch import Batch
-from .trial.learner import Learner
+from .models.builders import StudentShape, origin_fingerprint
+from .spec import TrainSpec
+from .stream.batch_stream import BatchStream
+from .trial.assembly import assemble, shape_of
+from .trial.learner import Learner, PhaseParts
 from .trial.training import Training, TrialResult, failure_reason, note_failure
 from .trial.trial import Trial, needs_labels
-
-
-class BatchStream(Protocol):
-    """What a fleet needs of a stream. Batch t is the same whenever it is asked for."""
-
-    @property
-    def signals(self) -> Mapping[str, SignalSchema]: ...
-
-    @property
-    def cache_fingerprint(self) -> Mapping[str, Any]: ...
-
-    def input_shapes(self, takes: Mapping[str, InputSource]) -> Mapping[str, InputShape]:
-        """How the texts and arrays among a student's inputs look, with their masks and lengths."""
-
-    @property
-    def fields(self) -> Mapping[str, LabelShape]:
-        """How the label fields look that terms read."""
-
-    @property
-    def kept(self) -> Kept | None:
-        """What its cache keeps once, where it has one."""
-
-    def require_labels(self) -> None:
-        """Raise StageError when a labelled row of some batch would have no label."""
-
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
-        """Batches start, start + 1, ..., stop - 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +67,12 @@ def train_fleet(
     return [results[trial.name] for trial in trials]
 
 
-def check_fleet(trials: Sequence[Trial], stream: BatchStream, shape: StudentShape) -> None:
+def check_fleet(trials: Sequence[Trial], stream: BatchStream, shape: StudentShape, steps: int) -> None:
     """Build each student and objective once, and nothing else. Raises StageError for what cannot work."""
     if needs_labels(trials):
         stream.require_labels()
     for trial in {(trial.student.name, trial.arm): trial for trial in trials}.values():
-        _student_and_objective(trial, stream, shape)
+        assemble(trial, stream, shape, steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +96,7 @@ class _Fleet:
         todo = [trial for trial in trials if trial.name not in results]
         if needs_labels(todo):
             self.stream.require_labels()
-        built = [(trial, *_student_and_objective(trial, self.stream, self.shape)) for trial in todo]
+        built = [(trial, *assemble(trial, self.stream, self.shape, self.train.steps)) for trial in todo]
         opened = [self._begin(*parts) for parts in built]
         results |= {one.trial.name: one for one in opened if isinstance(one, TrialResult)}
         return results, [one for one in opened if isinstance(one, Training)]
@@ -171,25 +139,11 @@ class _Fleet:
             return None
         return TrialResult(trial, folder, "failed", failed["step"], failed["reason"])
 
-    def _begin(self, trial: Trial, student: nn.Module, objective: Objective) -> Training | TrialResult:
+    def _begin(self, trial: Trial, student: nn.Module, phases: Sequence[PhaseParts]) -> Training | TrialResult:
         """A trial on the device at its last checkpoint; a failed one when it does not fit there."""
         folder = trial.folder(self.students)
         try:
-            learner = Learner(trial, student, objective, self.train.steps, self.device)
-            return Training(learner, folder, _shape_of(trial.student, self.stream, self.shape), self.train)
+            learner = Learner(trial, student, phases, self.device)
+            return Training(learner, folder, shape_of(trial.student, self.stream, self.shape), self.train)
         except (MemoryError, torch.OutOfMemoryError) as error:
             return note_failure(trial, folder, 0, failure_reason(error))
-
-
-def _student_and_objective(trial: Trial, stream: BatchStream, shape: StudentShape) -> tuple[nn.Module, Objective]:
-    """A new student and its objective, checked against the cache's signals."""
-    shape = _shape_of(trial.student, stream, shape)
-    student = build_student(trial.student, shape, trial.outputs, trial.seed)
-    outputs = output_shapes(student, trial.student, shape)
-    known = (stream.signals, shape.classes, stream.fields, shape.inputs, stream.kept)
-    return student, build_objective(trial, outputs, *known)
-
-
-def _shape_of(student: StudentSpec, stream: BatchStream, shape: StudentShape) -> StudentShape:
-    """What this student takes and gives."""
-    return replace(shape, inputs=stream.input_shapes(student.takes)).completed(student)

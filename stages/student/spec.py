@@ -7,12 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .inputs.spec import InputSource, InputSpec
 from .objective.spec import TermSpec
+from .trial.spec import PhaseSpec, SelectSpec
 
 __all__ = ["Arm", "InputSource", "InputSpec", "LabelledSpec", "OptimizerSpec", "StudentSpec", "TermSpec", "TrainSpec"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
-Arm = Literal["distilled", "labels-only", "shuffled-cache"]
+Control = Literal["labels-only", "shuffled-cache", "random-selection"]
+Arm = Literal["distilled"] | Control
 
 
 class OptimizerSpec(BaseModel):
@@ -26,6 +28,15 @@ class OptimizerSpec(BaseModel):
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null for no clipping")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="autocast dtype; float32 is none"
+    )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="decay of a moving average of the weights, which is saved then; none: no average",
+    )
+    micro_batch: int | None = Field(
+        None, gt=0, description="rows of a forward pass; gradients of a batch are summed up exactly; none: all at once"
     )
 
 
@@ -49,17 +60,50 @@ class StudentSpec(BaseModel):
     inputs: dict[str, InputSource] | None = Field(
         None, min_length=1, description="what its forward is given, by name; left out: pixel_values, as `input` says"
     )
-    objective: tuple[TermSpec, ...] = Field(min_length=1)
-    optimizer: OptimizerSpec = OptimizerSpec()
-    control: Literal["labels-only", "shuffled-cache"] | None = Field(
-        None, description="train this student as a control only"
+    objective: tuple[TermSpec, ...] = Field((), description="its terms, when there is one phase")
+    phases: tuple[PhaseSpec, ...] | None = Field(
+        None, min_length=1, description="instead of objective: one after another"
     )
+    balance: Literal["uncertainty", "gradient-norm"] | None = Field(
+        None, description="weights of the terms that adapt, when there is one phase; none: they stay as given"
+    )
+    select: SelectSpec | None = Field(None, description="a share of the samples, when there is one phase; none: all")
+    optimizer: OptimizerSpec = OptimizerSpec()
+    control: Control | None = Field(None, description="train this student as a control only")
 
     @model_validator(mode="after")
     def _one_way(self) -> "StudentSpec":
         if self.inputs is not None and self.input != InputSpec():
             raise ValueError("input is short for inputs.pixel_values.image: give the one or the other")
         return self
+
+    @model_validator(mode="after")
+    def _one_course(self) -> "StudentSpec":
+        if bool(self.objective) == (self.phases is not None):
+            raise ValueError("give objective, its terms, or phases, each with its own objective: one of the two")
+        if self.phases is not None:
+            if self.balance is not None or self.select is not None:
+                raise ValueError("with phases, balance and select stand in the phases")
+            if abs(sum(phase.share for phase in self.phases) - 1) > 1e-6:
+                raise ValueError(f"the shares of the phases sum to {sum(p.share for p in self.phases):g}, not to 1")
+            names = [phase.name for phase in self.phases]
+            if len(set(names)) < len(names):
+                raise ValueError("phases: two have the same name")
+        return self
+
+    @property
+    def course(self) -> tuple[PhaseSpec, ...]:
+        """Its phases; one of that name where it has an objective alone."""
+        if self.phases is not None:
+            return self.phases
+        return (
+            PhaseSpec(name="training", share=1.0, objective=self.objective, balance=self.balance, select=self.select),
+        )
+
+    @property
+    def terms(self) -> tuple[TermSpec, ...]:
+        """The terms of all its phases, in order."""
+        return tuple(term for phase in self.course for term in phase.objective)
 
     @property
     def takes(self) -> Mapping[str, InputSource]:
@@ -88,9 +132,7 @@ class TrainSpec(BaseModel):
     steps: int = Field(gt=0)
     batch_size: int = Field(128, gt=0)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="each student is trained once per seed")
-    controls: tuple[Literal["labels-only", "shuffled-cache"], ...] = Field(
-        (), description="every student is also trained as these controls"
-    )
+    controls: tuple[Control, ...] = Field((), description="every student is also trained as these controls")
     labelled: LabelledSpec | None = Field(None, description="left out: every sample keeps its label")
     window: int = Field(64, gt=0, description="blocks whose rows are shuffled together")
     shuffle_seed: int = Field(0, ge=0, description="seed of the stream's order, shared by all trials")

@@ -21,6 +21,8 @@ from teachercache.stages.student.fleet import train_fleet
 from teachercache.stages.student.inputs.labels import LabelShape
 from teachercache.stages.student.inputs.shape import InputShape
 from teachercache.stages.student.models.builders import StudentShape
+from teachercache.stages.student.objective.sample_weight import sureness
+from teachercache.stages.student.objective.spec import SampleWeightSpec
 from teachercache.stages.student.spec import InputSource, StudentSpec, TrainSpec
 from teachercache.stages.student.stream.batch import Batch
 from teachercache.stages.student.trial.trial import plan_trials
@@ -37,8 +39,8 @@ class MemoryStream:
         self.labels = draw.integers(0, CLASSES, ROWS)
         patterns = draw.integers(0, 256, (CLASSES, SIDE, SIDE, 1))
         noise = draw.integers(-60, 60, (ROWS, SIDE, SIDE, 1))
-        self.views = np.clip(patterns[self.labels] + noise, 0, 255).astype(np.uint8)
-        flat = torch.from_numpy(self.views.reshape(ROWS, -1) / 255 - 0.5).float()
+        self.images = np.clip(patterns[self.labels] + noise, 0, 255).astype(np.uint8)
+        flat = torch.from_numpy(self.images.reshape(ROWS, -1) / 255 - 0.5).float()
         weights = torch.from_numpy(draw.normal(size=(SIDE * SIDE, WIDTH))).float() / SIDE
         embedding = flat @ weights
         head = torch.from_numpy(draw.normal(size=(WIDTH, CLASSES))).float() * 2
@@ -56,6 +58,12 @@ class MemoryStream:
 
     def input_shapes(self, takes: Mapping[str, InputSource]) -> dict[str, InputShape]:
         return {}
+
+    samples, views = ROWS, 1
+
+    def sureness(self, measure: SampleWeightSpec) -> np.ndarray:
+        assert measure.signals is not None
+        return sureness(measure, [self.values[name] for name in measure.signals]).double().numpy()
 
     def require_labels(self) -> None:
         assert self._has_labels
@@ -76,7 +84,7 @@ class MemoryStream:
         return Batch(
             step,
             rows,
-            torch.from_numpy(self.views[rows]),
+            torch.from_numpy(self.images[rows]),
             labels,
             labelled,
             self._signals(rows),

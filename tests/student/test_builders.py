@@ -93,7 +93,12 @@ def test_a_student_of_another_input_size_is_built_for_it() -> None:
         ("cnn", {"widths": []}, (), "args.widths of a cnn are positive numbers"),
         ("cnn", {}, ("hidden.1",), "a cnn has no output 'hidden.1'.*it has logits and embedding"),
         ("transformers:VitConfig", {}, (), "no config class 'VitConfig', did you mean 'ViTConfig'"),
-        ("transformers:BertConfig", {}, (), "inputs.pixel_values: BertForSequenceClassification takes no such input; it takes input_ids"),
+        (
+            "transformers:BertConfig",
+            {},
+            (),
+            "inputs.pixel_values: BertForSequenceClassification takes no such input; it takes input_ids",
+        ),
         ("transformers:ViTConfig", {"hiden_size": 3}, (), "args.hiden_size: .*did you mean 'hidden_size'"),
         ("transformers:ViTConfig", {**VIT, "hidden_size": "x"}, (), "args: transformers cannot build a model"),
         ("transformers:ViTConfig", {**VIT, "image_size": 32}, (), r"fails on pixel_values \(2, 1, 16, 16\)"),

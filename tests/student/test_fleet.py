@@ -286,7 +286,7 @@ def test_a_checkpoint_holds_projector_and_optimiser_and_nothing_pickled(
     newest = folder / "checkpoints/step-000007"
     assert sorted(path.name for path in newest.iterdir()) == ["state.json", "state.safetensors"]
     names = set(load_file(newest / "state.safetensors"))
-    assert "objective.projectors.2.linear.weight" in names
+    assert "objective.0.projectors.2.linear.weight" in names
     assert {"student.classifier.weight", "optimizer.0.exp_avg", "optimizer.0.exp_avg_sq", "optimizer.0.step"} <= names
     suffixes = {path.suffix for path in folder.rglob("*") if path.is_file() and "tensorboard" not in path.parts}
     assert suffixes == {".json", ".jsonl", ".safetensors", ""}
@@ -327,7 +327,7 @@ def test_wrong_settings_are_refused_before_anything_is_trained(memory: ModuleTyp
     with pytest.raises(StageError, match="did you mean 'logits'"):
         fleet([memory.make_student(), wrong], train, stream=stream)
     with pytest.raises(StageError, match="did you mean 'logits'"):
-        check_fleet(plan_trials([memory.make_student(), wrong], train), stream, memory.SHAPE)
+        check_fleet(plan_trials([memory.make_student(), wrong], train), stream, memory.SHAPE, train.steps)
     assert read == []
 
 
@@ -338,9 +338,10 @@ def test_labels_are_required_only_where_a_term_reads_them(memory: ModuleType) ->
         plan_trials([memory.make_student(objective=({"loss": "kl", "signal": "logits"},))], train),
         unlabelled,
         memory.SHAPE,
+        train.steps,
     )
     with pytest.raises(AssertionError):
-        check_fleet(plan_trials([memory.make_student()], train), unlabelled, memory.SHAPE)
+        check_fleet(plan_trials([memory.make_student()], train), unlabelled, memory.SHAPE, train.steps)
 
 
 def test_two_runs_in_one_folder_are_refused(memory: ModuleType, fleet: Train) -> None:

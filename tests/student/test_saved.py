@@ -47,7 +47,7 @@ def finish(memory: ModuleType, tmp_path: Path) -> Finish:
             plan_trials([student], train), stream, memory.SHAPE, tmp_path, train, torch.device("cpu")
         )
         assert result.status == "finished", result.reason
-        return result.folder, prepare_views(torch.from_numpy(stream.views), student.input)
+        return result.folder, prepare_views(torch.from_numpy(stream.images), student.input)
 
     return run
 

@@ -23,6 +23,7 @@ from ....cache.storage.durable import sync_path
 from .durable_files import write_errors, write_synced
 
 _TENSORS, _NUMBERS = "state.safetensors", "state.json"
+_FORMAT = 2  # 1 had no phases; a trial that stopped with such a checkpoint begins anew
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -40,7 +41,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> None
     final = folder / f"step-{checkpoint.step:06d}"
     temporary = folder / f".{final.name}.{uuid4().hex[:12]}.tmp"
     data = tensor_bytes(checkpoint.tensors)
-    numbers = {"format": 1, "step": checkpoint.step, "xxh3": _digest(data), "numbers": dict(checkpoint.numbers)}
+    numbers = {"format": _FORMAT, "step": checkpoint.step, "xxh3": _digest(data), "numbers": dict(checkpoint.numbers)}
     with write_errors(final):
         for last in (False, False, True):
             try:
@@ -91,7 +92,7 @@ def _read(path: Path) -> Checkpoint | None:
     """A checkpoint, or None when its bytes are not the ones that were written."""
     try:
         data, content = (path / _TENSORS).read_bytes(), json.loads((path / _NUMBERS).read_bytes())
-        if content["format"] != 1 or content["xxh3"] != _digest(data):
+        if content["format"] != _FORMAT or content["xxh3"] != _digest(data):
             return None
         return Checkpoint(int(content["step"]), load(data), content["numbers"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):

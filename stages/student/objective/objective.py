@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ....cache import SignalSchema
 from ..inputs.labels import LabelShape
 from ..inputs.shape import InputShape
+from ..schedule import value_at
 from ..spec import TermSpec
 from ..trial.arms import Lesson
 from ..trial.randomness import derive_seed
@@ -40,27 +41,29 @@ class Objective(nn.Module):
         inputs: Mapping[str, Tensor] | None = None,
         numbers: Numbers | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(loss, {term: its mean}), scalars on the device; outputs (lesson.rows, ...) by name.
-
-        Terms that read labels are means over the labelled rows, the others over all rows; of no rows the mean is 0.
-        `inputs` of the student by name, of which masks are read. `numbers` stand for those of the settings.
-        """
-        given = numbers or {}
-        values = self.values(outputs, lesson, inputs, given)
-        weights = [given.get(number, {}).get("weight", term.spec.weight) for number, term in enumerate(self.terms)]
-        weighted = [weight * value for weight, value in zip(weights, values.values(), strict=True)]
-        return sum(weighted[1:], start=weighted[0]), {name: value.detach() for name, value in values.items()}
-
-    def values(
-        self,
-        outputs: Mapping[str, Tensor],
-        lesson: Lesson,
-        inputs: Mapping[str, Tensor] | None = None,
-        numbers: Numbers | None = None,
-    ) -> dict[str, Tensor]:
-        """{term: its mean over rows}, scalars with their gradients and without weights."""
+        """The total of all rows at once; see `rows` and `numbers_at`."""
         rows = self.rows(outputs, lesson, inputs, numbers)
-        return {name: row_mean(found) for name, found in rows.items()}
+        weights = self.weights(numbers or {})
+        weighted = [weights[name] * row_mean(found) for name, found in rows.items()]
+        return sum(weighted[1:], start=weighted[0]), {name: row_mean(found).detach() for name, found in rows.items()}
+
+    def numbers_at(self, step: int, steps: int) -> Numbers:
+        """The numbers that a schedule changes, at step `step` of a phase of `steps`."""
+        return {
+            number: {name: value_at(rule, step, steps) for name, rule in term.spec.scheduled.items()}
+            for number, term in enumerate(self.terms)
+            if term.spec.scheduled
+        }
+
+    def weights(self, numbers: Numbers) -> dict[str, float]:
+        """{term: its weight} in a step."""
+        return {
+            term.name: numbers.get(number, {}).get("weight", term.spec.weight) for number, term in enumerate(self.terms)
+        }
+
+    def counts(self, lesson: Lesson) -> dict[str, int]:
+        """{term: how many rows of a lesson it reads}."""
+        return {term.name: lesson.labelled if term.spec.reads_labels else lesson.rows for term in self.terms}
 
     def rows(
         self,
@@ -80,6 +83,7 @@ class Objective(nn.Module):
 
 def build_objective(
     trial: Trial,
+    phase: int,
     outputs: Mapping[str, Shape],
     signals: Mapping[str, SignalSchema],
     classes: int,
@@ -87,8 +91,9 @@ def build_objective(
     inputs: Mapping[str, InputShape] | None = None,
     kept: Kept | None = None,
 ) -> Objective:
-    """The objective of a trial. `outputs` are the shapes of one row of what its student returns, `inputs` those of what
-    it is given; `fields` the label fields, None where they are not known; `kept` what the cache keeps once.
+    """The objective of a trial's phase, by its number. `outputs` are the shapes of one row of what its student returns,
+    `inputs` those of what it is given; `fields` the label fields, None where they are not known; `kept` what the cache
+    keeps once.
 
     Raises StageError naming the term for a signal or output that does not exist, shapes that do not meet, a temperature
     without a tail, and options that the loss does not take.
@@ -96,20 +101,27 @@ def build_objective(
     ground = Ground(StudentSide(outputs, inputs or {}), signals, classes, fields, kept)
     terms: list[Term] = []
     modules: list[TermModules] = []
-    for number, spec in enumerate(trial.terms):
-        place = f"students.{trial.student.name}.objective.{_number(trial, spec)} ({spec.loss})"
-        seed = derive_seed("projector", trial.seed, number)
+    for number, spec in enumerate(trial.phases[phase].objective):
+        place = f"students.{trial.student.name}.{_place(trial, spec)} ({spec.loss})"
+        seed = derive_seed("projector", trial.seed, number, *([phase] if phase else []))
         term, found = build_term(spec, place, ground, _unique(spec, terms), seed)
         terms.append(term)
         modules.append(found)
     return Objective(terms, modules)
 
 
-def _number(trial: Trial, spec: TermSpec) -> int:
-    """The term's place in the objective. Under an arm that changes terms, the first of its loss and output."""
-    whole = trial.student.objective
-    alike = (i for i, each in enumerate(whole) if (each.loss, each.output) == (spec.loss, spec.output))
-    return whole.index(spec) if spec in whole else next(alike, 0)
+def _place(trial: Trial, spec: TermSpec) -> str:
+    """Where the term stands in the settings. Under an arm that changes terms, the first of its loss and output."""
+    alike = [
+        (
+            each == spec,
+            f"objective.{number}" if trial.student.phases is None else f"phases.{phase.name}.objective.{number}",
+        )
+        for phase in trial.student.course
+        for number, each in enumerate(phase.objective)
+        if (each.loss, each.output) == (spec.loss, spec.output)
+    ]
+    return max(alike, key=lambda found: found[0])[1] if alike else "objective"
 
 
 def _unique(spec: TermSpec, terms: Sequence[Term]) -> str:

@@ -1,8 +1,13 @@
 """One term of an objective as it stands in the YAML: a loss, its weight, and which outputs meet which targets."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from math import inf
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..losses import LOSSES
+from ..schedule import Ramp, Scheduled, Stairs, extremes, value_at
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,6 +37,25 @@ class VocabularySpec(BaseModel):
     teacher: str = Field(description="the teacher's")
     at_least: float = Field(0.5, gt=0, le=1, description="share of the student's tokens that the teacher must have too")
     rest: bool = Field(True, description="one bucket for all other tokens; false: the shared ones alone, renormalised")
+
+
+class SchedulesSpec(BaseModel):
+    """Numbers of a term that change while its phase trains."""
+
+    model_config = _STRICT
+
+    weight: Scheduled | None = None
+    temperature: Scheduled | None = None
+    label_smoothing: Scheduled | None = None
+    alpha: Scheduled | None = None
+    beta: Scheduled | None = None
+    gamma: Scheduled | None = None
+    t: Scheduled | None = None
+
+    @property
+    def set(self) -> dict[str, Ramp | Stairs]:
+        """Those that are given, by name."""
+        return {name: rule for name in type(self).model_fields if (rule := getattr(self, name)) is not None}
 
 
 class TermSpec(BaseModel):
@@ -136,6 +160,42 @@ class TermSpec(BaseModel):
     bins: int | None = Field(None, gt=0, description="action_kl: ids at the end of a vocabulary that are actions")
     token_ids: int | None = Field(None, gt=0, description="action_kl: the student's vocabulary; left out: bins alone")
     target_token_ids: int | None = Field(None, gt=0, description="action_kl: the teacher's vocabulary")
+    schedules: SchedulesSpec | None = Field(
+        None, description="numbers of the term that change: weight, temperature, t and others, by name"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_numbers(cls, content: Any) -> Any:
+        """A number that changes is, in its own field, what it is at first."""
+        if not isinstance(content, Mapping) or not content.get("schedules"):
+            return content
+        schedules = SchedulesSpec.model_validate(content["schedules"])
+        first = {name: value_at(rule, 0, 1) for name, rule in schedules.set.items()}
+        for name, value in first.items():
+            if content.get(name, value) not in (value, None):
+                raise ValueError(f"{name} is {content[name]}, and its schedule begins with {value:g}: leave one out")
+        return {**content, **first}
+
+    @model_validator(mode="after")
+    def _numbers_stay_in_range(self) -> Self:
+        limits = {"weight": (0, inf), "temperature": (1e-6, inf), "label_smoothing": (0, 0.999999), "t": (0, 1)}
+        for name, rule in (self.schedules.set if self.schedules else {}).items():
+            (least, most), (low, high) = extremes(rule), limits.get(name, (0, inf))
+            if least < low or most > high:
+                raise ValueError(f"schedules.{name} goes from {least:g} to {most:g}, beyond what {name} may be")
+        return self
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether it reads labels, so the labelled rows alone."""
+        loss = LOSSES[self.loss]
+        return loss.labels or loss.beside_labels or self.label is not None
+
+    @property
+    def scheduled(self) -> dict[str, Ramp | Stairs]:
+        """The numbers that change, by name."""
+        return self.schedules.set if self.schedules else {}
 
     @property
     def all_outputs(self) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from ..inputs.labels import LabelField, LabelShape, read_labels
 from ..inputs.shape import InputShape
 from ..inputs.shared import Column
 from ..objective.kept import Kept, KeptOfCache
+from ..objective.scores import sample_scores
+from ..objective.spec import SampleWeightSpec
 from ..spec import InputSource, InputSpec, TrainSpec
 from .batch import Batch, Target
 from .join import Join
@@ -151,6 +153,20 @@ class Stream:
     def input_shapes(self, takes: Mapping[str, InputSource]) -> Mapping[str, InputShape]:
         """How the texts and arrays among a student's inputs look, with their masks and lengths."""
         return self._host.feed.shapes(takes)
+
+    @property
+    def samples(self) -> int:
+        """Samples of the cache."""
+        return self.plan.samples
+
+    @property
+    def views(self) -> int:
+        """Views of a sample."""
+        return self._cache.manifest.views
+
+    def sureness(self, measure: SampleWeightSpec) -> np.ndarray:
+        """(samples,) how sure the teacher was of each sample's plain view, higher is surer."""
+        return sample_scores(self._cache, measure)
 
     def require_labels(self) -> None:
         """Raise StageError naming a sample without a class number, when the labelled rows would hold it."""

@@ -1,9 +1,10 @@
-"""What the three arms of a comparison are, in one place: the same student, seed, batches and steps, and then
+"""What the arms of a comparison are, in one place: the same student, seed, batches and steps, and then
 
 - `distilled`: every term; signals of the sample itself;
 - `labels-only`: the terms that read no signal (cross_entropy, any with `label`, contrast of the student's own image and
   text, its own outputs as targets), on the labelled rows of each batch alone, and all as heavy;
-- `shuffled-cache`: every term; but the signals belong to another sample, by one fixed permutation of the cache.
+- `shuffled-cache`: every term; but the signals belong to another sample, by one fixed permutation of the cache;
+- `random-selection`: every term; but where a phase selects a share of the samples, as many are drawn at random.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from ...errors import StageError
 from ..losses import LOSSES
-from ..spec import Arm, StudentSpec, TermSpec
+from ..spec import Arm, StudentSpec
 from ..stream.batch import Batch, Target
+from .spec import PhaseSpec, SelectSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +32,38 @@ class Lesson:
     samples: Tensor | None = None
 
 
-def arm_terms(student: StudentSpec, arm: Arm) -> tuple[TermSpec, ...]:
-    """The terms a student keeps under an arm. Raises StageError when none is left."""
-    if arm != "labels-only":
-        return student.objective
-    own = [term for term in student.objective if not term.targets and not LOSSES[term.loss].beside_labels]
+def arm_course(student: StudentSpec, arm: Arm) -> tuple[PhaseSpec, ...]:
+    """The phases of a student under an arm. Raises StageError when no term is left, or nothing is selected."""
+    if arm == "labels-only":
+        return (_labels_only(student),)
+    if arm != "random-selection":
+        return student.course
+    if all(phase.select is None for phase in student.course):
+        raise StageError(
+            f"students.{student.name}: the control random-selection is for a student with `select`, and this one takes "
+            "every sample"
+        )
+    return tuple(_drawn(phase) for phase in student.course)
+
+
+def _labels_only(student: StudentSpec) -> PhaseSpec:
+    """One phase in which all parameters train: the terms of every phase that read no signal, each once."""
+    own = [term for term in student.terms if not term.targets and not LOSSES[term.loss].beside_labels]
     if all(term.target_output is not None for term in own):
         raise StageError(
             f"students.{student.name}: the control labels-only keeps only terms that read no signal (cross_entropy, "
             "any with `label`, and contrast of image and text), and its objective has none; add one, or leave "
             "labels-only out of train.controls"
         )
-    return tuple(term.model_copy(update={"sample_weight": None}) if term.sample_weight else term for term in own)
+    plain = (term.model_copy(update={"sample_weight": None}) if term.sample_weight else term for term in own)
+    return PhaseSpec(name="training", share=1.0, objective=tuple(dict.fromkeys(plain)))
+
+
+def _drawn(phase: PhaseSpec) -> PhaseSpec:
+    """The phase with as many samples, drawn."""
+    if phase.select is None:
+        return phase
+    return phase.model_copy(update={"select": SelectSpec(by="random", share=phase.select.share)})
 
 
 def lesson(batch: Batch, arm: Arm) -> Lesson:

@@ -1,7 +1,8 @@
 """A trial in memory: student, objective, optimiser, and one step. Knows no file and no other trial."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 from typing import Any
@@ -12,47 +13,71 @@ from torch import Tensor, nn
 from ..files.checkpoint import Checkpoint
 from ..files.history import Record
 from ..inputs.shared import SharedInputs
+from ..objective.balance import Balance
 from ..objective.objective import Objective
+from ..schedule import value_at
 from ..stream.batch import Batch
-from .arms import lesson
-from .optimizer import build_optimizer, learning_rate
+from .arms import Lesson, lesson
+from .average import WeightAverage
+from .course import Phase
+from .optimizer import build_optimizer, learning_rate, skip_unless_finite
 from .randomness import derive_seed, seed_step
+from .rows import input_rows, lesson_rows, micro_batches
+from .selection import Selection
 from .trial import Trial
 from .watch import Watch
 
+_LOOK_EVERY = 10  # steps between looks at the balance of a phase's terms
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseParts:
+    """A phase of a trial with what its steps need. `trains` names the student's parameters that it changes."""
+
+    phase: Phase
+    objective: Objective
+    trains: frozenset[str]
+    selection: Selection | None = None
+    balance: Balance | None = None
 
 
 class Learner:
     """A student and what it needs to take steps. `step` counts the steps it has taken."""
 
-    def __init__(
-        self, trial: Trial, student: nn.Module, objective: Objective, steps: int, device: torch.device
-    ) -> None:
+    def __init__(self, trial: Trial, student: nn.Module, phases: Sequence[PhaseParts], device: torch.device) -> None:
         self.trial, self.step, self.seconds = trial, 0, 0.0
-        self.student, self.objective = student.to(device).train(), objective.to(device).train()
-        self._steps, self.device, self._spec = steps, device, trial.student.optimizer
-        self._optimizer = build_optimizer(self._spec, (self.student, self.objective), device)
+        self.student, self.device, self._phases = student.to(device).train(), device, tuple(phases)
+        self._beside = nn.ModuleList(part.objective for part in phases).to(device).train()
+        self._balances = nn.ModuleList(part.balance or nn.Identity() for part in phases).to(device)
+        self._spec = trial.student.optimizer
+        self._optimizer = build_optimizer(self._spec, (self.student, self._beside, self._balances), device)
         self._trained = [p for group in self._optimizer.param_groups for p in group["params"]]
+        self._frozen = frozenset(name for name, p in student.named_parameters() if not p.requires_grad)
+        self.average = None if self._spec.ema is None else WeightAverage(self.student, self._spec.ema)
         scaled = self._spec.precision == "float16"
         self._scaler = torch.amp.GradScaler(device.type, enabled=scaled)
-        self.watch = Watch(scaled)
+        self.watch = Watch()
+        self._now: PhaseParts | None = None
         self._last: tuple[Tensor, Mapping[str, Tensor], Tensor, float] | None = None
 
     def advance(self, batch: Batch, shared: SharedInputs) -> None:
         """Take one step on a batch. Dropout is drawn from (seed, step): it knows no other trial and no past."""
         started = perf_counter()
+        now = self._begin_step()
         seen = lesson(batch, self.trial.arm)
+        inputs = shared.inputs(self.trial.student.takes, seen.rows)
+        chosen = self._chosen(now, batch, seen)
+        if chosen is not None:
+            seen, inputs = lesson_rows(seen, chosen), input_rows(inputs, chosen)
         seed_step(derive_seed("step", self.trial.seed, self.step), self.device)
-        rate = self._set_rate()
-        with self._precision():
-            inputs = shared.inputs(self.trial.student.takes, seen.rows)
-            outputs = self.student(inputs)
-            loss, terms = self.objective(outputs, seen, inputs)
-        norm = self._descend(loss)
-        self.watch.note(self.step, loss.detach(), norm)
-        self._last = loss.detach(), terms, norm, rate
+        rate = self._set_rate(now.phase)
+        loss, terms, norm = self._learn(now, seen, inputs)
+        self.watch.note(self.step, loss, norm)
+        self._last = loss, terms, norm, rate
         self.step += 1
+        if self.average is not None:
+            self.average.update(self.step)
         self.seconds += perf_counter() - started
 
     def record(self) -> Record:
@@ -65,16 +90,20 @@ class Learner:
     def checkpoint(self) -> Checkpoint:
         """All that the next step depends on."""
         states = self._optimizer.state_dict()["state"]
-        optimizer = {f"optimizer.{i}.{key}": value for i, state in states.items() for key, value in state.items()}
-        modules = {f"student.{key}": value for key, value in self.student.state_dict().items()}
-        modules |= {f"objective.{key}": value for key, value in self.objective.state_dict().items()}
+        tensors = {f"optimizer.{i}.{key}": value for i, state in states.items() for key, value in state.items()}
+        for name, module in self._modules():
+            tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+        if self.average is not None:
+            tensors |= {f"average.{key}": value for key, value in self.average.state().items()}
         numbers = {"seconds": self.seconds, "watch": dict(self.watch.numbers()), "scaler": self._scaler.state_dict()}
-        return Checkpoint(self.step, modules | optimizer, numbers)
+        return Checkpoint(self.step, tensors, numbers)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint of the same trial."""
-        self.student.load_state_dict(_part(checkpoint.tensors, "student."))
-        self.objective.load_state_dict(_part(checkpoint.tensors, "objective."))
+        for name, module in self._modules():
+            module.load_state_dict(_part(checkpoint.tensors, f"{name}."))
+        if self.average is not None:
+            self.average.restore(_part(checkpoint.tensors, "average."))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _part(checkpoint.tensors, "optimizer.").items():
             number, _, key = name.partition(".")
@@ -84,21 +113,76 @@ class Learner:
         self.watch.restore(checkpoint.numbers["watch"])
         self.step, self.seconds = checkpoint.step, checkpoint.numbers["seconds"]
 
-    def _set_rate(self) -> float:
-        rate = learning_rate(self._spec, self.step, self._steps)
+    def _modules(self) -> tuple[tuple[str, nn.Module], ...]:
+        return ("student", self.student), ("objective", self._beside), ("balance", self._balances)
+
+    def _begin_step(self) -> PhaseParts:
+        """The phase of the step; where it begins, other parameters train."""
+        now = next(part for part in self._phases if self.step < part.phase.stop)
+        if now is not self._now:
+            for name, parameter in self.student.named_parameters():
+                parameter.requires_grad_(name in now.trains and name not in self._frozen)
+            self._now = now
+        return now
+
+    def _chosen(self, now: PhaseParts, batch: Batch, seen: Lesson) -> Tensor | None:
+        """Which rows of the lesson the phase takes; None for all."""
+        select = now.phase.spec.select
+        if select is None or now.selection is None:
+            return None
+        share = value_at(select.share, self.step - now.phase.start, now.phase.steps)
+        kept = seen.labelled if seen.labelled < seen.rows else 0
+        places = now.selection.rows(batch.rows[: seen.rows], share, kept)
+        return None if len(places) == seen.rows else torch.from_numpy(places).to(self.device)
+
+    def _set_rate(self, phase: Phase) -> float:
+        spec, given = self._spec, phase.spec
+        warmup = spec.warmup if given.warmup is None else given.warmup
+        rate = learning_rate(given.lr or spec.lr, warmup, self.step - phase.start, phase.steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         return rate
 
-    def _descend(self, loss: Tensor) -> Tensor:
-        """Backward, clip, step. Returns the gradient's norm before clipping."""
+    def _learn(
+        self, now: PhaseParts, seen: Lesson, inputs: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Forward, backward and step, in micro-batches where they are asked for: (loss, {term: value}, the gradient's
+        norm before clipping), detached."""
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()
+        numbers = now.objective.numbers_at(self.step - now.phase.start, now.phase.steps)
+        weights, counts = now.objective.weights(numbers), now.objective.counts(seen)
+        found: dict[str, Tensor] = {}
+        losses = []
+        for chosen in micro_batches(seen.rows, self._spec.micro_batch, self.device):
+            part = seen if chosen is None else lesson_rows(seen, chosen)
+            given = inputs if chosen is None else input_rows(inputs, chosen)
+            with self._precision():
+                rows = now.objective.rows(self.student(given), part, given, numbers)
+            values = {name: value.sum() / max(1, counts[name]) for name, value in rows.items()}
+            loss = self._total(now, [weights[name] * value for name, value in values.items()])
+            self._scaler.scale(loss).backward()
+            losses.append(loss.detach())
+            for name, value in values.items():
+                found[name] = found[name] + value.detach() if name in found else value.detach()
+        return torch.stack(losses).sum(), found, self._descend()
+
+    def _total(self, now: PhaseParts, weighted: Sequence[Tensor]) -> Tensor:
+        if now.balance is None:
+            return sum(weighted[1:], start=weighted[0])
+        if (self.step - now.phase.start) % _LOOK_EVERY == 0:
+            now.balance.look(weighted, [p for p in self.student.parameters() if p.requires_grad])
+        total: Tensor = now.balance(weighted)
+        return total
+
+    def _descend(self) -> Tensor:
+        """Clip and step; a gradient that is not finite changes nothing. Returns its norm before clipping."""
         self._scaler.unscale_(self._optimizer)
-        norm = nn.utils.clip_grad_norm_(self._trained, self._spec.clip or inf)
+        norm = nn.utils.clip_grad_norm_(self._trained, self._spec.clip or inf).detach()
+        if not self._scaler.is_enabled():
+            skip_unless_finite(self._optimizer, norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return norm.detach()
+        return norm
 
     def _precision(self) -> AbstractContextManager[Any]:
         dtype = _AUTOCAST.get(self._spec.precision)

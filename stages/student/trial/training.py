@@ -105,6 +105,8 @@ class Training:
     def _finish(self) -> None:
         if not is_saved(self.folder):  # else another run of this trial was faster, and its files belong together
             self._history.finish()
+            if self.learner.average is not None:
+                self.learner.average.apply()
             save_student(
                 self.folder, self.trial, self.learner.student, self._shape, self.learner.step, self.learner.seconds
             )

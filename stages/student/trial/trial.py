@@ -7,7 +7,8 @@ from pathlib import Path
 from ..inputs.spec import InputSource, asked_sources
 from ..losses import LOSSES
 from ..spec import Arm, StudentSpec, TermSpec, TrainSpec
-from .arms import arm_terms
+from .arms import arm_course
+from .spec import PhaseSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,19 @@ class Trial:
 
     @property
     def terms(self) -> tuple[TermSpec, ...]:
-        """The terms of its objective. Raises StageError when its arm leaves none."""
-        return arm_terms(self.student, self.arm)
+        """The terms of all its phases. Raises StageError when its arm leaves none."""
+        return tuple(term for phase in self.phases for term in phase.objective)
+
+    @property
+    def phases(self) -> tuple[PhaseSpec, ...]:
+        """What it does, one after another. Raises StageError when its arm leaves no term."""
+        return arm_course(self.student, self.arm)
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """What its student returns: the same under every arm, so that the arms differ in nothing else."""
-        read = {name for term in self.student.objective for name in term.all_outputs}
-        masks = {term.mask for term in self.student.objective if term.mask not in (None, "none")}
+        read = {name for term in self.student.terms for name in term.all_outputs}
+        masks = {term.mask for term in self.student.terms if term.mask not in (None, "none")}
         outputs = {mask for mask in masks if mask and mask not in self.student.takes and "attention_mask" not in mask}
         return tuple(sorted(set(self.judged) | read | outputs))
 
@@ -60,7 +66,7 @@ def plan_trials(
 
 
 def needed_signals(trials: Iterable[Trial]) -> tuple[str, ...]:
-    """The signals that some trial reads, in the order of first use; the stream reads no other."""
+    """The signals that some trial's terms read, in the order of first use; the stream reads no other."""
     return tuple(dict.fromkeys(name for trial in trials for term in trial.terms for name in term.all_signals))
 
 
@@ -86,4 +92,9 @@ def needs_shuffled(trials: Iterable[Trial]) -> bool:
 
 
 def _arms(student: StudentSpec, train: TrainSpec) -> tuple[Arm, ...]:
-    return (student.control,) if student.control else ("distilled", *dict.fromkeys(train.controls))
+    """A student that selects samples is trained on as many drawn ones too: else nothing is known of the choice."""
+    if student.control:
+        return (student.control,)
+    selects = any(phase.select is not None and phase.select.by != "random" for phase in student.course)
+    asked: tuple[Arm, ...] = (*train.controls, "random-selection") if selects else train.controls
+    return ("distilled", *(arm for arm in dict.fromkeys(asked) if selects or arm != "random-selection"))

@@ -9,14 +9,14 @@ _PATIENCE = 25  # skipped steps in a row: by then float16's loss scale has falle
 
 
 class Watch:
-    """Finds the first step with a loss or a gradient that is not finite.
+    """Finds the first step with a loss that is not finite, and counts gradients that are not.
 
-    With a loss scale (float16) an infinite gradient is part of the method: the step is skipped and counted, and only 25
-    in a row are a fault. `skipped` counts the steps that were looked at.
+    A step with such a gradient changes nothing and is counted; only 25 in a row are a fault. (With float16 they are
+    part of the method: the loss scale is too high, and falls.) `skipped` counts the steps that were looked at.
     """
 
-    def __init__(self, scaled: bool) -> None:
-        self._scaled, self.skipped, self._row = scaled, 0, 0
+    def __init__(self) -> None:
+        self.skipped, self._row = 0, 0
         self._noted: list[tuple[int, Tensor, Tensor]] = []
 
     def note(self, step: int, loss: Tensor, norm: Tensor) -> None:
@@ -45,8 +45,6 @@ class Watch:
     def _fault(self, finite_loss: bool, finite_norm: bool) -> str | None:
         if not finite_loss:
             return "the loss"
-        if not self._scaled:
-            return None if finite_norm else "the gradient"
         self._row = 0 if finite_norm else self._row + 1
         self.skipped += not finite_norm
         return f"the gradient, for {_PATIENCE} steps in a row," if self._row >= _PATIENCE else None
