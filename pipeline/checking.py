@@ -40,6 +40,7 @@ from .labels import check_labels, label_fields
 from .samples import FewSamples
 from .standing_cache import cache_to_try, heard, standing_notes
 from .training import chosen_trials, student_shape
+from .trying_metrics import build_few, try_metrics
 
 _SAMPLES = 2
 _TOGETHER = 4  # samples of a batch that is held against batches of one
@@ -143,8 +144,7 @@ def _try_students(
     """Take a few steps with one trial per student and arm: parameters by student, seconds of the training of all."""
     if not isinstance(config, Config):
         return {}, 0.0
-    for name, held_out in held_out_jobs(config).items():
-        build_cache(replace(held_out, root=folder / name, source=FewSamples(held_out.source, _SAMPLES)))
+    sets = build_few(config, _SAMPLES, folder)
     device = pick_device(config.train.device)
     train = _short(config.train)
     cache, join = cache_to_try(config, job, cache, needed_signals(trials))
@@ -161,6 +161,7 @@ def _try_students(
     for result in results:
         if result.status == "failed":
             raise StageError(f"students.{result.trial.name}: its first steps failed: {result.reason}")
+    try_metrics(sets, [result.folder for result in results], device)
     step = float(np.diff(moments).min()) * len(trials) / len(tried) * config.train.steps
     return {result.trial.student.name: _parameters(result.folder) for result in results}, step
 
