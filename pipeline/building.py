@@ -10,17 +10,18 @@ from ..stages.teacher.runner import BuildSummary, build_cache
 from .config import CacheConfig, Config
 from .console import console, counted, progress_bar
 from .jobs import check_held_out, held_out_signals, held_out_views, judging_sources, set_field, source_of
+from .teacher_names import main_signals
 
 
 def cache_job(config: CacheConfig) -> CacheJob:
-    """The job of the training cache."""
+    """The job of the training cache, as far as the main teacher is heard for it."""
     return CacheJob(
         root=config.cache_path,
         source=source_of(config.source),
         policy=ViewPolicy(config.views),
         keep_pixels=config.views.keep_pixels,
         teacher=config.teacher,
-        signals=dict(config.cache.signals),
+        signals=main_signals(config),
         block=config.cache.block,
     )
 
@@ -73,9 +74,10 @@ def build_caches(
     Raises SmallerCacheError when one of them would have to be extended.
     """
     train, *held_out = (member_jobs(job) for job in cache_jobs(config))
-    return [build_member(job, "teacher", stop, only) for job in train] + [
-        build_member(job, "teacher, held-out", stop) for jobs in held_out for job in jobs
-    ]
+    from .other_teachers import build_other_teachers
+
+    built = [build_member(job, "teacher", stop, only) for job in train] + build_other_teachers(config, stop, only)
+    return built + [build_member(job, "teacher, held-out", stop) for jobs in held_out for job in jobs]
 
 
 def build_member(

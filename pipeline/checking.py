@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
-import torch
 
 from ..cache import Cache, open_cache
 from ..data import Source
@@ -26,10 +25,10 @@ from ..stages.student.trial.trial import (
     needed_sources,
     needs_shuffled,
 )
-from ..stages.teacher.families.adapter import Adapter
-from ..stages.teacher.families.family import open_teacher, teacher_inputs
+from ..stages.teacher.capture_cost import CaptureCost, capture_cost, pass_seconds, repeated_inputs
+from ..stages.teacher.extension import plan_extensions
+from ..stages.teacher.families.family import open_teacher
 from ..stages.teacher.independence import check_independence
-from ..stages.teacher.inputs.loader import PreparedPieces
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import build_cache
 from ..stages.teacher.skipping import look_at_samples
@@ -37,9 +36,11 @@ from .building import cache_job, check_sets, held_out_jobs
 from .config import CacheConfig, Config
 from .first_look import look_at_fields
 from .labels import check_labels, label_fields
+from .other_teachers import other_jobs
 from .samples import FewSamples
 from .standing_cache import cache_to_try, heard, standing_notes
 from .training import chosen_trials, student_shape
+from .trying_metrics import build_few, try_metrics
 
 _SAMPLES = 2
 _TOGETHER = 4  # samples of a batch that is held against batches of one
@@ -60,6 +61,7 @@ class Forecast:
     students: dict[str, int]
     trials: int
     train_seconds: float
+    costs: CaptureCost
     notes: tuple[str, ...] = ()
 
     @property
@@ -84,14 +86,16 @@ def check_run(config: CacheConfig) -> Forecast:
         samples, labelled = _count(job.source)
     standing = standing_notes(job)
     with TemporaryDirectory(prefix="teachercache-check-") as folder:
-        source = FewSamples(job.source, _SAMPLES, label_fields(config, trials))
         job, left_out = look_at_samples(job, job.source.shards()[:1])
+        source = FewSamples(job.source, _SAMPLES, label_fields(config, trials))
         few = replace(job, root=Path(folder) / "cache", source=source, signals=heard(job))
         built = build_cache(few)
         notes = (*standing, *left_out, *built.notes)
         check_independence(replace(few, source=FewSamples(job.source, _TOGETHER)))
-        cache = open_cache(few.root, few.fingerprint)
-        rate = _teacher_rate(few, built.pace.batch_size)
+        rates = [_teacher_rate(few, built.pace.batch_size)]
+        rates += [_try_other(other, few) for other in other_jobs(config).values()]
+        costs = capture_cost(few, built.pace.batch_size)
+        cache = open_cache(few.root)
         parameters, seconds = _try_students(config, cache, few, trials, Path(folder))
     schemas = cache.manifest.signals
     return Forecast(
@@ -101,7 +105,8 @@ def check_run(config: CacheConfig) -> Forecast:
         shards=len(job.source.shards()),
         signal_bytes={name: schema.row_bytes() for name, schema in schemas.items()},
         signal_errors={name: dict(schema.error) for name, schema in schemas.items()},
-        teacher_seconds=samples * job.policy.count / rate,
+        teacher_seconds=samples * job.policy.count * sum(1 / rate for rate in rates),
+        costs=costs,
         students=parameters,
         trials=len(trials),
         train_seconds=seconds,
@@ -117,24 +122,19 @@ def _count(source: Source) -> tuple[int, int]:
 
 def _teacher_rate(job: CacheJob, batch_size: int) -> float:
     """Rows per second of the teacher, heard, on a batch of its real size made of the same two samples."""
-    device = pick_device(job.teacher.device)
-    teacher = open_teacher(job.teacher, job.folder, job.signals, device)
-    prepare = teacher_inputs(job.teacher, job.folder, job.source, job.policy)
-    piece = (job.source.shards()[0], 0, len(job.source.open(job.source.shards()[0])), True)
-    prepared = PreparedPieces(job.source, job.policy, prepare, [piece], False)[0]
-    repeat = -(-batch_size // prepared.rows)
-    inputs = {k: v.repeat(repeat, *[1] * (v.ndim - 1)).to(device) for k, v in prepared.inputs.items()}
-    times = [_timed(teacher, inputs, device) for _ in range(_STEPS)]
+    inputs = repeated_inputs(job, batch_size)
+    teacher = open_teacher(job.teacher, job.folder, job.signals, pick_device(job.teacher.device))
+    times = [pass_seconds(teacher, inputs) for _ in range(_STEPS)]
     teacher.close()
-    return prepared.rows * repeat / min(times[1:])
+    return len(next(iter(inputs.values()))) / min(times[1:])
 
 
-def _timed(teacher: Adapter, inputs: dict[str, torch.Tensor], device: torch.device) -> float:
-    started = perf_counter()
-    teacher(inputs)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return perf_counter() - started
+def _try_other(job: CacheJob, few: CacheJob) -> float:
+    """What another teacher says of the same samples goes beside the main teacher's; its rows per second."""
+    tried = replace(job, root=few.root, source=few.source)
+    built = [build_cache(plan.job) for plan in plan_extensions(tried)]
+    check_independence(replace(tried, source=FewSamples(job.source, _TOGETHER)))
+    return _teacher_rate(tried, max(one.pace.batch_size for one in built))
 
 
 def _try_students(
@@ -143,8 +143,7 @@ def _try_students(
     """Take a few steps with one trial per student and arm: parameters by student, seconds of the training of all."""
     if not isinstance(config, Config):
         return {}, 0.0
-    for name, held_out in held_out_jobs(config).items():
-        build_cache(replace(held_out, root=folder / name, source=FewSamples(held_out.source, _SAMPLES)))
+    sets = build_few(config, _SAMPLES, folder)
     device = pick_device(config.train.device)
     train = _short(config.train)
     cache, join = cache_to_try(config, job, cache, needed_signals(trials))
@@ -161,6 +160,7 @@ def _try_students(
     for result in results:
         if result.status == "failed":
             raise StageError(f"students.{result.trial.name}: its first steps failed: {result.reason}")
+    try_metrics(sets, [result.folder for result in results], device)
     step = float(np.diff(moments).min()) * len(trials) / len(tried) * config.train.steps
     return {result.trial.student.name: _parameters(result.folder) for result in results}, step
 

@@ -8,9 +8,9 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..cache.spec import CacheSpec
 from ..cache.storage.address import Address, cache_address, sibling
@@ -24,6 +24,16 @@ from .wrong_value import wrong_value
 from .yaml_text import parse_yaml
 
 _C = TypeVar("_C", bound="CacheConfig")
+_POINTS = ("logits", "embedding", "hidden", "attention", "qkv", "vision", "text", "actions", "projector", "spans")
+
+
+def _no_point(name: str) -> str:
+    if name in _POINTS:
+        raise ValueError(f"{name} begins the names of points; choose another name for the teacher")
+    return name
+
+
+_TeacherName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$"), AfterValidator(_no_point)]
 
 
 class CacheConfig(BaseModel):
@@ -36,8 +46,17 @@ class CacheConfig(BaseModel):
     source: SourceSpec
     views: ViewsSpec = ViewsSpec()
     teacher: TeacherSpec
+    teachers: dict[_TeacherName, TeacherSpec] = Field(
+        default_factory=dict, description="other teachers by name; their signals are named <name>.<point>"
+    )
     cache: CacheSpec
     launch: LaunchSpec = LaunchSpec()
+
+    @model_validator(mode="after")
+    def _main_teacher_is_heard(self) -> Self:
+        if all(name.partition(".")[0] in self.teachers for name in self.cache.signals):
+            raise ValueError("cache.signals: the main teacher is heard nowhere; make the one that is heard `teacher`")
+        return self
 
     @property
     def run(self) -> Path:
@@ -99,8 +118,9 @@ def load_cache_config(path: Path) -> CacheConfig:
 def _spelt_out(config: _C) -> _C:
     from .layer_terms import without_layers
     from .signal_globs import without_globs
+    from .teacher_names import with_points
 
-    return without_layers(without_globs(config))
+    return without_layers(with_points(without_globs(config)))
 
 
 def _content(path: Path) -> dict[str, Any]:

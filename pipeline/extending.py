@@ -18,6 +18,7 @@ from .building import build_member, cache_jobs
 from .config import CacheConfig
 from .console import console
 from .inspection_table import size_text
+from .other_teachers import other_jobs
 from .samples import FewSamples
 
 _SAMPLES = 2
@@ -39,9 +40,9 @@ def extend_caches(config: CacheConfig, stop: Callable[[], bool], dry_run: bool =
 
     Raises CacheError when there is no training cache, StaleCacheError when it was built from something else.
     """
-    jobs = cache_jobs(config)
+    jobs, others = cache_jobs(config), other_jobs(config).values()
     check_ids(jobs[0].source)  # a new shard must not name a sample that an old one names
-    found = [plan for plan in (_plan(jobs[0]), *map(_plan_held_out, jobs[1:])) if plan is not None]
+    found = [plan for plan in (_plan(jobs[0]), *map(_plan, others), *map(_plan_held_out, jobs[1:])) if plan is not None]
     for extending in found:
         _tell(extending)
     if dry_run:

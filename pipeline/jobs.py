@@ -10,6 +10,7 @@ from ..stages.errors import StageError
 from ..stages.remote_source import remote_tars
 from ..stages.student.stream.join import Join
 from .config import CacheConfig, Config
+from .teacher_names import owner
 
 
 def held_out_views(views: ViewsSpec) -> ViewsSpec:
@@ -26,6 +27,12 @@ def held_out_signals(config: Config, name: str | None = None) -> dict[str, Signa
 
     names = judged_signals(config.evaluate.chosen_metrics, name if name in config.evaluate.prompts else None)
     kept = config.cache.signals
+    for one in names:
+        if owner(config, one):
+            raise StageError(
+                f"evaluate.metrics: signal {one!r} is said by teacher {owner(config, one)}, and held-out samples are "
+                "heard by the main teacher alone; measure its signals, or make the other one `teacher`"
+            )
     return {
         name: SignalSpec(codec="f32", point=kept[name].point, reduce=kept[name].reduce)
         if name in kept

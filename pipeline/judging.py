@@ -12,6 +12,9 @@ def judge_run(config: CacheConfig, signal: str, others: tuple[str, ...], student
 
     cache, samples = open_training(config)
     images = samples if config.source.image else None
+    others = others or tuple(
+        name for name in (f"{other}.{signal}" for other in config.teachers) if name in config.cache.signals
+    )
     quality = judge_teacher(cache, signal, others, student_accuracy)
     page = write_teacher_report(config.run / "teacher-report", config.name, quality, cache, images)
     for one in quality.advice:

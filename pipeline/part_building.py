@@ -15,6 +15,7 @@ from ..stages.teacher.running.standing import missing_shards
 from .building import build_member, cache_job, cache_jobs, held_out_jobs
 from .config import CacheConfig, Config
 from .errors import ConfigError
+from .other_teachers import build_other_teachers
 from .shard_choice import named_shards
 
 TRAINING = "training"  # the part that is the training cache; the others have the names of held-out sets
@@ -34,6 +35,8 @@ def build_part(config: CacheConfig, part: str, shards: str | None, checked: bool
     chosen = set(names) if shards is None else named_shards(names, shards)
     for member in member_jobs(job):
         _build(member, "teacher" if part == TRAINING else f"teacher, {part}", chosen, checked, stop)
+    if part == TRAINING:
+        build_other_teachers(config, stop, chosen.__contains__)
 
 
 def build_each(shards: Sequence[str], build: Build, lacking: Callable[[], Sequence[str]]) -> dict[str, Exception]:

@@ -34,7 +34,8 @@ def _known(config: CacheConfig) -> list[str]:
     from ..stages.teacher.known_points import known_points
 
     try:
-        return known_points(config.teacher)
+        others = [f"{name}.{point}" for name, spec in config.teachers.items() for point in known_points(spec)]
+        return [*known_points(config.teacher), *others]
     except StageError:
         if not cache_exists(config.cache_path):
             raise

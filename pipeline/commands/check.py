@@ -47,10 +47,14 @@ def _training(config: CacheConfig, forecast: "Forecast") -> str:
 
 
 def _signals(forecast: "Forecast") -> Table:
-    table = Table("signal", "bytes/row", "error on two samples", title="what the cache will keep", title_justify="left")
+    title, costs = "what the cache will keep", forecast.costs
+    table = Table("signal", "bytes/row", "error on two samples", "time to hear", title=title, title_justify="left")
     for name, size in forecast.signal_bytes.items():
         error = "  ".join(f"{key} {value:.2g}" for key, value in forecast.signal_errors[name].items())
-        table.add_row(name, f"{size:,}", error or "none")
+        added = costs.signals.get(name)
+        share = "" if added is None else f"{added * 1e3:+.1f} ms ({added / costs.bare:+.0%})"
+        table.add_row(name, f"{size:,}", error or "none", share)
+    table.caption = f"a pass that hears nothing: {costs.bare * 1e3:.1f} ms"
     return table
 
 

@@ -21,7 +21,7 @@ class BreakdownTable:
 def breakdown_tables(report: Report) -> list[BreakdownTable]:
     """The tables of the main set, then those of the others."""
     arms = [one for name in report.names for one in in_order(report.arms(name))]
-    columns = ("teacher", *(f"{one.student}, {ARM_NAMES[one.arm]}" for one in arms))
+    columns = ("Teacher", *(f"{one.student}, {ARM_NAMES[one.arm]}" for one in arms))
     teacher = report.teacher.evaluation
     found = _tables(report, report.judged.main, columns, [teacher.breakdowns, *(one.breakdowns for one in arms)])
     for name in report.judged.others:

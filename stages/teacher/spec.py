@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class TeacherSpec(BaseModel):
@@ -58,10 +58,27 @@ class TeacherSpec(BaseModel):
             raise ValueError("with use the family is module, and there is no revision")
         return self
 
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _a_size(cls, given: Any) -> Any:
+        if given == "auto" or _counts(given):
+            return given
+        raise ValueError("give a whole number above 0, or auto")
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _some_devices(cls, given: Any) -> Any:
+        listed = isinstance(given, list | tuple) and bool(given) and all(isinstance(name, str) for name in given)
+        if given is None or given == "auto" or _counts(given) or listed:
+            return given
+        raise ValueError("give auto, a whole number above 0, or a list such as [cuda:0, cuda:1]")
+
     @model_validator(mode="after")
     def _named_once(self) -> Self:
-        if self.devices == ():
-            raise ValueError("devices: name at least one, or leave it out")
         if isinstance(self.devices, tuple | list) and self.device != "auto":
             raise ValueError("device and devices both name devices: leave one of them out")
         return self
+
+
+def _counts(given: Any) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and given > 0

@@ -176,3 +176,10 @@ def test_a_metric_of_an_output_that_there_is_not_is_refused_before_training(
 ) -> None:
     metrics = [{"metric": "retrieval", "image": "picture"}]
     assert "returns no picture" in run("check", recipe(metrics=metrics, prompts={}), code=2)
+
+
+def test_check_judges_a_few_samples_before_the_run(recipe: Callable[..., Path], run: Callable[..., str]) -> None:
+    assert "8 trials of 6 steps" in run("check", recipe())
+    wrong = [{"metric": "retrieval", "group": "meta.shape"}]
+    said = run("check", recipe(metrics=wrong, prompts={}), code=2)
+    assert "field 'meta' has no 'shape', which evaluate.metrics names" in said

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from teachercache.stages.errors import StageError
-from teachercache.stages.student.losses import attention_kl, attention_mse, cosine, mse
+from teachercache.stages.student.losses import attention_kl, attention_mse, cosine, kl, mse
 from teachercache.stages.student.losses.layers.energy import attention_transfer
 from teachercache.stages.student.losses.layers.feature import clip_fd, vkd
 from teachercache.stages.student.losses.layers.pyramid import hcl
+from teachercache.stages.student.losses.layers.regression import huber, smooth_l1
 from teachercache.stages.student.losses.layers.softmax_regression import srrl
 from teachercache.stages.student.losses.layers.tinybert import tinybert_layers, tinybert_prediction
 from teachercache.stages.student.losses.precision import full_precision
@@ -140,7 +141,10 @@ LAWS = {
     "taid": Law(partial(taid, t=0.5), TOKENS, masked=True, shift=True),
     "uld": Law(uld, TOKENS, same=False, shift=True),
     "action_kl": Law(partial(action_kl, token_ids=6, target_token_ids=6, bins=4), TOKENS, masked=True, shift=True),
+    "kl": Law(kl, TOKENS, masked=True, shift=True),
     "mse": Law(mse, TOKENS, masked=True),
+    "smooth_l1": Law(smooth_l1, TOKENS, masked=True),
+    "huber": Law(partial(huber, delta=0.5), TOKENS, masked=True),
     "cosine": Law(cosine, TOKENS, masked=True, scale=True),
     "clip_fd": Law(clip_fd, scale=True),
     "vkd": Law(vkd, TOKENS, zero=False, lowest=False, masked=True),

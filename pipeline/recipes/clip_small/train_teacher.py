@@ -36,7 +36,7 @@ from .teacher_card import write_card
 
 TEACHER = Path("data/samples/emoji-clip")
 LONGEST = 16  # tokens of a caption, with start and end
-STEPS = 2000
+STEPS = 1800
 _SCALE = 4.6052  # the logarithm of 100, where CLIP stops
 _BEGIN, _END = 2, 3  # ids that stand around a text
 

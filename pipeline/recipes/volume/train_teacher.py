@@ -24,7 +24,7 @@ from ..sample_shards import read_samples
 from .make_samples import SAMPLES, choose_rows, random_angles, solids
 from .teacher import TEACHER, Volumetric, load_teacher
 
-STEPS, PICTURES = 1500, 24_000
+STEPS, PICTURES = 1000, 24_000
 _CARD = """# A small 3D CNN, the teacher of the recipe `volume`
 
 | | |

@@ -38,7 +38,7 @@ def result_figures(report: Report) -> list[Figure]:
 def ladder_figure(report: Report) -> Figure | None:
     """The ladder on every held-out set; None without one."""
     panels = tuple(ladder_panels(report))
-    return Figure("ladder", "The ladder", _LADDER, panels, _legend(report, _ALL)) if panels else None
+    return Figure("ladder", "Rung by rung", _LADDER, panels, _legend(report, _ALL)) if panels else None
 
 
 def set_figures(report: Report) -> dict[str, Figure]:

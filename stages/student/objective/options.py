@@ -45,6 +45,9 @@ def check_options(spec: TermSpec, place: str) -> None:
             raise StageError(f"{place}: {spec.loss} takes no {name}")
     if spec.heads == "mean" and not heads_mean:
         raise StageError(f"{place}: heads: mean is for attention; {spec.loss} takes a number of relation heads")
+    for name in ("scale", "heads"):
+        if isinstance(getattr(spec, name), int | float) and getattr(spec, name) <= 0:
+            raise StageError(f"{place}: {name} is {getattr(spec, name):g}, and must be above 0")
     if spec.projector is not None and not loss.projected:
         able = ", ".join(name for name, each in LOSSES.items() if each.projected)
         raise StageError(f"{place}: {spec.loss} takes no projector; these do: {able}")
@@ -52,6 +55,8 @@ def check_options(spec: TermSpec, place: str) -> None:
         raise StageError(f"{place}: taid needs t, how far the target is on its way from the student to the teacher")
     if spec.loss == "minilm_qkv" and spec.heads is None:
         raise StageError(f"{place}: minilm_qkv needs heads, the number of relation heads")
+    if loss.kept == "bank" and isinstance(spec.scale, str):
+        raise StageError(f"{place}: the scale of crd is a number: its constant is that of the first batch")
     if (spec.bank is not None) != (loss.kept == "bank"):
         raise StageError(f"{place}: " + ("crd needs bank, a number of rows" if spec.bank is None else "takes no bank"))
     _check_vocabulary(spec, place)

@@ -85,9 +85,12 @@ def test_devices_are_what_the_settings_say() -> None:
     assert of(devices=["cpu", "cpu"]) == ("cpu", "cpu")
     with pytest.raises(StageError, match="cuda:7"):
         of(devices=["cuda:7"])
-    for wrong in ({"devices": []}, {"devices": ["cpu"], "device": "cpu"}, {"devices": 0}, {"batch_size": "many"}):
-        with pytest.raises(ValueError, match="devices|batch_size"):
-            of(**wrong)
+    wrong: tuple[dict[str, object], ...] = ({"devices": []}, {"devices": 0}, {"devices": [0]}, {"devices": "all"})
+    for settings in (*wrong, {"batch_size": "many"}, {"batch_size": 0}, {"batch_size": True}):
+        with pytest.raises(ValueError, match="1 validation error"):
+            of(**settings)
+    with pytest.raises(ValueError, match="device and devices both name devices"):
+        of(devices=["cpu"], device="cpu")
 
 
 @pytest.mark.gpu
