@@ -15,6 +15,8 @@ def wrong_value(where: str, item: ErrorDetails) -> str:
         where, given = f"{where}.{context['discriminator'].strip(chr(39))}", context["tag"]
         words = _words(context["expected_tags"])
         message = f"Input should be one of {', '.join(words)}"
+    elif item["type"] == "union_tag_not_found":
+        where, message = f"{where}.{context['discriminator'].strip(chr(39))}", "this is required and missing"
     elif item["type"] == "literal_error":
         words = _words(context["expected"])
     elif item["type"] in ("bool_parsing", "bool_type"):

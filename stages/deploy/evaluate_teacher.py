@@ -16,7 +16,7 @@ from ..errors import Interrupted, StageFailed
 from .held_out import HeldOut, HeldOutBatch
 from .held_out_sets import HeldOutSets
 from .judgement import Said, judgement
-from .measure import measure_teacher
+from .measure import Unmeasured, measure_teacher
 from .metric_spec import MetricSpec
 from .metrics import zero_shot
 from .metrics.kinds import columns_of, join_columns
@@ -37,11 +37,12 @@ def evaluate_teacher(
     """Write evaluation.json and predictions.npz of the teacher into `folder`; False when they stand already.
 
     `teacher` is a TeacherSpec as JSON: which model is measured, and in what precision; `views` gives the size of what
-    it is measured on. An evaluation that could not measure it ("unmeasured" says why) is made again.
+    it is measured on. An evaluation that could not measure it ("unmeasured" says why) is made again, unless there is no
+    way to ("measurable" is false).
     """
     wanted = fingerprint("", held_out, spec, device)  # the held-out cache's own fingerprint holds the teacher's weights
     record = read_record(folder) or {}
-    if record.get("fingerprint") == wanted and "unmeasured" not in record:
+    if record.get("fingerprint") == wanted and ("unmeasured" not in record or record.get("measurable") is False):
         return False
     said = teacher_said(held_out, spec.batch_size)
     facts = held_out.main.cache.manifest.teacher
@@ -105,7 +106,8 @@ def _measured(
             raise Interrupted("stopped while the teacher was measured; the same command begins again") from error
         size = {"total": total, "without_embeddings": facts.get("without_embeddings")}
         unknown: dict[str, Any] = {"latency": {}, "peak_memory_mb": None, "machine": {}, "unmeasured": str(error)}
-        return {"parameters": size, "bytes": facts.get("bytes"), **unknown}
+        never = {"measurable": False} if isinstance(error, Unmeasured) else {}
+        return {"parameters": size, "bytes": facts.get("bytes"), **unknown, **never}
     size = asdict(found.parameters)
     return {
         "parameters": {**size, "total": total or size["total"]},

@@ -16,7 +16,12 @@ from .held_out_sets import judged_outputs
 from .size import ModelSize
 from .spec import EvaluateSpec
 
+NOT_MEASURABLE = 3  # the child's exit code for a model of a kind that is not measured
 _CHILD = "teachercache.stages.deploy.measure_child"
+
+
+class Unmeasured(StageFailed):
+    """The model is of a kind whose latency is not measured: there is no use in trying again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,8 @@ def _measure(subject: Mapping[str, Any], spec: EvaluateSpec, device: torch.devic
     )
     if done.returncode != 0:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), f"exit {done.returncode}")
-        raise StageFailed(f"{subject['kind']} cannot be measured: {last}")
+        failure = Unmeasured if done.returncode == NOT_MEASURABLE else StageFailed
+        raise failure(f"{subject['kind']} cannot be measured: {last}")
     found = json.loads(done.stdout.splitlines()[-1])
     size = ModelSize(**found["parameters"])
     return Measurement(found["latency"], found["peak_memory_mb"], size, found["bytes"], found["machine"])

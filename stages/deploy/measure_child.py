@@ -19,9 +19,16 @@ from torch import nn
 
 from ..errors import StageError
 from .latency import latency
+from .measure import NOT_MEASURABLE
 from .memory import PeakMemory
 from .noise import noise_inputs
 from .size import model_size, weight_bytes
+
+
+class NotMeasurable(StageError):
+    """There is no way to measure this model, now or later."""
+
+    exit_code = NOT_MEASURABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def _teacher(request: Mapping[str, Any], device: torch.device) -> Subject:
     spec = TeacherSpec.model_validate(request["teacher"])
     folder, (size, channels) = find_folder(spec), request["view"]
     if (family := family_of(spec, folder)) != "image-classifier":
-        raise StageError(f"latency is measured of image classifiers alone, and the teacher is of family {family}")
+        raise NotMeasurable(f"latency is measured of image classifiers alone, and the teacher is of family {family}")
     model = load_pretrained("AutoModelForImageClassification", spec, folder, device)
     prepare = Preprocessor(folder, size, channels)
     autocast = torch.autocast(device.type, dtype=getattr(torch, spec.autocast)) if spec.autocast else nullcontext()
@@ -98,7 +105,8 @@ def _name(device: torch.device) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure what the one argument asks for. Exit codes as everywhere: 2 for bad input."""
+    """Measure what the one argument asks for. Exit codes as everywhere, 2 for bad input; NOT_MEASURABLE for a
+    model of a kind that is not measured."""
     try:
         with redirect_stdout(sys.stderr):  # a user's model may print
             found = measure(json.loads(arguments[0]))

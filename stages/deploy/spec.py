@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...data.spec import SourceSpec
 from .figure_kind import FigureKind
-from .metric_spec import ClassificationSpec, MetricSpec
+from .metric_spec import ClassificationSpec, MetricSpec, ZeroShotSpec
 
 ONLY_SET = "held-out"
 _SetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -80,8 +80,15 @@ class EvaluateSpec(BaseModel):
     def _teacher_is_judged(self) -> "EvaluateSpec":
         if not any(signal for metric in self.chosen_metrics for signal in metric.pairs.values()):
             raise ValueError("metrics: none of them names a signal, so the teacher cannot be judged; name one")
-        for number, metric in enumerate(self.chosen_metrics):
-            missing = getattr(metric, "prompts", None)
-            if missing is not None and missing not in self.prompts:
-                raise ValueError(f"metrics.{number}.prompts: there is no set {missing!r} under evaluate.prompts")
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_are_read_once(self) -> "EvaluateSpec":
+        read = [one.prompts for one in self.chosen_metrics if isinstance(one, ZeroShotSpec) and one.prompts is not None]
+        for name in dict.fromkeys([*read, *self.prompts]):
+            if name not in self.prompts:
+                raise ValueError(f"metrics: there is no set {name!r} under evaluate.prompts")
+            if read.count(name) != 1:
+                times = "no metric reads" if name not in read else "several metrics read"
+                raise ValueError(f"prompts.{name}: {times} it; each set of prompts is for one zero-shot metric")
         return self

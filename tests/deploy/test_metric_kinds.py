@@ -177,6 +177,13 @@ def test_classification_by_a_field_without_a_teacher_has_no_agreement() -> None:
     assert set(found.values) == {"answer.top1", "answer.nll", "answer.ece", "answer.top5"}
 
 
+def test_a_set_without_any_target_has_no_figures() -> None:
+    nothing = batch([-1, -1], t=np.array([np.nan, np.nan]))
+    said = {"logits": torch.eye(2), "y": torch.ones(2)}
+    for one in (spec("classification", signal=None), spec("auc"), spec("regression", output="y", label="t")):
+        assert set(measure(one, said, nothing).values.values()) == {None}
+
+
 def test_what_is_no_number_is_noticed_in_outputs_and_not_in_targets() -> None:
     target = np.array([1.0, np.nan])
     fine = columns_of(spec("regression", output="y", label="t"), {"y": torch.ones(2)}, batch(t=target))
@@ -200,6 +207,7 @@ SOURCE = {"path": "a.tar"}
         ),
         ({"source": SOURCE, "metrics": [{"metric": "auc", "signal": None}]}, "the teacher cannot be judged"),
         ({"source": SOURCE, "metrics": [{"metric": "zero-shot", "prompts": "x"}]}, "no set 'x' under evaluate.prompts"),
+        ({"source": SOURCE, "prompts": {"x": SOURCE}}, "prompts.x: no metric reads it"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:

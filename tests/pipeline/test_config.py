@@ -64,7 +64,11 @@ def test_shipped_files_are_valid(file: Path) -> None:
             "yes please",
             "views.keep_pixels: Input should be true or false, not 'yes please'",
         ),
-        (("evaluate",), {}, "evaluate.source: this is required and missing"),
+        (("evaluate",), {}, "evaluate: give either source (one held-out set) or sets (several by name), and not both"),
+        (("evaluate", "metrics"), [{"k": [1]}], "evaluate.metrics.0.metric: this is required and missing"),
+        (("evaluate", "metrics"), [{"metric": "retrival"}], "all-right, not 'retrival'; did you mean retrieval?"),
+        (("evaluate", "metrics"), [{"metric": "auc", "outptu": "x"}], "0.outptu: unknown key; did you mean output?"),
+        (("evaluate", "ladder"), ["nobody"], "evaluate.ladder: no student is named 'nobody'"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, path: tuple[Any, ...], value: Any, said: str) -> None:

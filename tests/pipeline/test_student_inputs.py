@@ -186,6 +186,69 @@ def test_a_training_on_texts_that_was_killed_ends_with_equal_weights(
     torch.testing.assert_close(weights(tmp_path / "run"), expected, rtol=0, atol=0)
 
 
+def test_a_reader_learns_from_tokens_of_texts_that_differ_in_length(
+    recipe: Callable[..., Path], run: Callable[..., str], ground: Path, tmp_path: Path
+) -> None:
+    """A student with the teacher's own weights has nothing to learn: hidden states, attention and relations are those
+    of the same tokens, and 0 but for the rounding of the cache."""
+    text = {"text": "caption", "tokenizer": str(ground / "teacher"), "max_tokens": 8}
+    terms = [
+        {"loss": "mse", "output": "hidden.*", "signal": "hidden.*", "layers": "uniform"},
+        {"loss": "cosine", "output": "hidden.-1", "signal": "pooled"},
+        {"loss": "attention_kl", "output": "attention.0", "signal": "attention.0"},
+        {
+            "loss": "minilm",
+            "output": "hidden.1",
+            "signal": "hidden.1",
+            "sample_weight": {"by": "entropy", "signals": ["logits"]},
+        },
+    ]
+    reader = {
+        "name": "reader",
+        "use": "transformers:BertConfig",
+        "args": {
+            **TEXT,
+            "max_position_embeddings": 12,
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
+        },
+        "inputs": {"input_ids": text},
+        "objective": terms,
+    }
+    pooled = {"point": "hidden.-1", "reduce": "mean"}
+    cache = {"block": 8, "signals": {"logits": {}, "hidden.1": {"codec": "f32"}, "pooled": pooled, "attention.0": {}}}
+    train = {"steps": 1, "batch_size": 12, "seeds": [0], "log_every": 1, "device": "cpu"}
+    file = recipe(students=[reader], cache=cache, train=train)
+    run("cache", "build", file)
+    assert "trained 1 of 1" in run("train", file)
+    history = (tmp_path / "run/students/reader/distilled/seed-0/history.jsonl").read_text()
+    terms_of_first = json.loads(history.splitlines()[0])["terms"]
+    assert list(terms_of_first) == ["mse:hidden.1", "cosine:pooled", "attention_kl:attention.0", "minilm:hidden.1"]
+    assert all(0 < value < 10 for value in terms_of_first.values())
+    assert own_loss(load_config(file), ground / "teacher") < 1e-5
+
+
+def own_loss(config: Any, teacher: Path) -> float:
+    """What the objective says of the teacher itself, on the first batch."""
+    from transformers import BertForSequenceClassification
+
+    from teachercache.pipeline.jobs import open_joined
+    from teachercache.pipeline.training import chosen_trials, open_stream, student_shape
+    from teachercache.stages.student.fleet import _student_and_objective
+    from teachercache.stages.student.trial.arms import lesson
+
+    trials = chosen_trials(config)
+    cache, join = open_joined(config)
+    stream = open_stream(config, cache, join, trials)
+    student, objective = _student_and_objective(trials[0], stream, student_shape(config, cache))
+    student.model.load_state_dict(BertForSequenceClassification.from_pretrained(teacher).state_dict())
+    batch = next(iter(stream.batches(0, 1)))
+    inputs = batch.shared().inputs(trials[0].student.takes, 12)
+    assert len(inputs["attention_mask"].sum(1).unique()) > 1
+    with torch.no_grad():
+        return float(objective(student.eval()(inputs), lesson(batch, "distilled"), inputs)[0])
+
+
 @pytest.mark.parametrize(
     ("student", "change", "said"),
     [

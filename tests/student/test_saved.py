@@ -160,3 +160,12 @@ def test_weights_of_another_student_are_refused(finish: Finish) -> None:
     (folder / "student.json").write_text(json.dumps(document))
     with pytest.raises(StageError, match="does not hold the weights of this student"):
         load_student(folder)
+
+
+def test_a_student_from_before_there_were_texts_and_arrays_is_read(finish: Finish) -> None:
+    folder, pixels = finish("cnn", {"widths": [4, 8]})
+    expected = load_student(folder)({"pixel_values": pixels})["logits"]
+    content = json.loads((folder / "student.json").read_text())
+    del content["shape"]["inputs"], content["student"]["inputs"]
+    (folder / "student.json").write_text(json.dumps(content))
+    torch.testing.assert_close(load_student(folder)({"pixel_values": pixels})["logits"], expected, rtol=0, atol=0)

@@ -14,7 +14,7 @@ _CARD = """# A small CLIP for emoji, the teacher of the recipe `clip_small`
 | Parameters | {parameters:,} |
 | Tokenizer | whole words of the training captions: {vocabulary:,} ids, at most 16 tokens with start and end |
 | Trained on | the 3,000 training pairs of [emoji](../emoji/README.md), from random weights |
-| Training | {settings}; {seconds:.0f} s on {threads} thread(s) of a shared x86-64 machine |
+| Training | {settings}; {seconds:.0f} s of CPU on {threads} thread(s) of a shared x86-64 machine |
 | Licence | Apache-2.0, as the rest of this repository |
 | Files | `config.json`, `model.safetensors` (float16; compute in float32), `preprocessor_config.json`, \
 `tokenizer.json` |

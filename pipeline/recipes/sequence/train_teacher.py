@@ -31,7 +31,7 @@ _CARD = """# A small transformer for weather, the teacher of the recipe `sequenc
 | Trained on | {own:,} windows of the training weeks, those shipped without a label among them, from random weights |
 | AUC | {auc:.2f} % on the shipped test shard; {whole:.2f} % on all {tests:,} windows of the test weeks |
 | Accuracy | {right:.2f} % on the shipped test shard, where "no rain" always would be right for {dry:.2f} % |
-| Training | {settings}; {seconds:.0f} s on {threads} thread(s) of a shared x86-64 machine |
+| Training | {settings}; {seconds:.0f} s of CPU on {threads} thread(s) of a shared x86-64 machine |
 | Licence | Apache-2.0, as the rest of this repository |
 | Files | `config.json`, `model.safetensors` (float16; computed in float32) |
 

@@ -34,7 +34,7 @@ convolutions |
 | Parameters | {parameters:,} |
 | Trained on | solids of {pictures:,} training pictures of Fashion-MNIST that are not shipped, from random weights |
 | Accuracy | {right:.2f} % on the shipped test shard |
-| Training | {settings}; {seconds:.0f} s on {threads} thread(s) of a shared x86-64 machine |
+| Training | {settings}; {seconds:.0f} s of CPU on {threads} thread(s) of a shared x86-64 machine |
 | Licence | Apache-2.0, as the rest of this repository |
 | Files | `config.json`, `model.safetensors` (float16; computed in float32) |
 

@@ -36,6 +36,8 @@ def columns(spec: ClassificationSpec, said: Mapping[str, Any], batch: HeldOutBat
 def measured(spec: ClassificationSpec, found: Columns, class_names: Sequence[str]) -> Measured:
     """Its figures, and as details what stands beside them: by class, by confidence, and the table of confusions."""
     predictions = Predictions(**found)
+    if not len(predictions):
+        return Measured(dict.fromkeys(spec.figures))
     names = class_names if spec.label is None else _numbered(predictions)
     every = figures(predictions, names)
     values = dict(zip(spec.figures, _in_order(spec, every), strict=True))

@@ -15,7 +15,7 @@ from ...errors import StageError
 from ..stream.join import Join
 from . import arrays, texts
 from .held import Held
-from .kept import Kept
+from .kept import MEMORY, Kept
 from .shape import InputShape
 from .shared import Column, SharedInputs, companion
 from .spec import InputSource
@@ -32,10 +32,11 @@ class Feed:
     Safe in threads and workers.
     """
 
-    def __init__(self, join: Join, sources: Mapping[InputSource, str]) -> None:
+    def __init__(self, join: Join, sources: Mapping[InputSource, str], memory: int = MEMORY) -> None:
+        """`memory`: bytes of texts and arrays that this process keeps in memory; the rest is mapped."""
         for source, place in sources.items():
             check_source(source, place, join.kinds)
-        self._join, self._kept = join, Kept()
+        self._join, self._kept = join, Kept(memory)
         self.images = any(source.image is not None for source in sources)
         asked = {source: place for source, place in sources.items() if source.image is None}
         self._makers = {source: _open(source, place, join) for source, place in asked.items()}

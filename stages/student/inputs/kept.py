@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import StageFailed
 from .held import Held
 
-MEMORY = 2 << 30  # bytes of values that stay in memory
+MEMORY = 2 << 30  # bytes of values that stay in memory, of all workers together
 
 
 class Kept:

@@ -15,6 +15,7 @@ from ...cache_identity import PIXELS
 from ...errors import StageError
 from ...worker_errors import HandsOver, raised
 from ..inputs.feed import Feed
+from ..inputs.kept import MEMORY
 from ..inputs.labels import LabelField, LabelShape, read_labels
 from ..inputs.shape import InputShape
 from ..inputs.shared import Column
@@ -140,7 +141,7 @@ class Stream:
         self._present = {name: field.present for name, field in found.items()}
         self.fields: Mapping[str, LabelShape] = {name: found[name].shape for name in fields}
         self.plan = StepPlan(cache, train, self._present, mixed_rows(cache, join.policy))
-        feed = Feed(join, _IMAGES if sources is None else sources)
+        feed = Feed(join, _IMAGES if sources is None else sources, MEMORY // max(1, train.workers))
         self.signals: Mapping[str, SignalSchema] = cache.manifest.signals
         self.cache_fingerprint: Mapping[str, Any] = cache.manifest.fingerprint
         read = {name: found[name] for name in fields}

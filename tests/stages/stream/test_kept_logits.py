@@ -16,7 +16,8 @@ from teachercache.stages.errors import StageError
 from teachercache.stages.student.files.saved import load_student
 from teachercache.stages.student.fleet import train_fleet
 from teachercache.stages.student.models.builders import StudentShape
-from teachercache.stages.student.objective.meeting import check_term
+from teachercache.stages.student.objective.meeting import meet
+from teachercache.stages.student.objective.student_side import StudentSide
 from teachercache.stages.student.spec import StudentSpec, TermSpec, TrainSpec
 from teachercache.stages.student.stream.join import Join
 from teachercache.stages.student.stream.stream import Stream
@@ -44,6 +45,12 @@ def joined(make_job: Callable[..., CacheJob]) -> tuple[Cache, Join]:
 
 def term(signal: str, temperature: float = 2.0, loss: str = "kl") -> TermSpec:
     return TermSpec.model_validate({"loss": loss, "signal": signal, "temperature": temperature})
+
+
+def met(spec: TermSpec, cache: Cache, classes: int = 5) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of a student's logits and of the term's signal where they meet."""
+    (facing,) = meet(spec, "place", StudentSide({"logits": (classes,)}), cache.manifest.signals)
+    return facing.shapes
 
 
 def train(joined: tuple[Cache, Join], signal: str, folder: Path) -> torch.Tensor:
@@ -91,15 +98,13 @@ def test_what_a_sample_cannot_say_is_refused_before_the_first_step(
     joined: tuple[Cache, Join], spec: TermSpec, message: str
 ) -> None:
     with pytest.raises(StageError, match=message):
-        check_term(spec, "place", (5,), joined[0].manifest.signals, 5)
+        met(spec, joined[0])
 
 
 def test_a_kept_head_meets_every_loss_of_logits_at_every_temperature(joined: tuple[Cache, Join]) -> None:
-    signals = joined[0].manifest.signals
-    assert check_term(term("head", 3.7), "place", (5,), signals, 5).signal == (5,)
-    assert check_term(term("head", 1.0, "mse"), "place", (5,), signals, 5).signal == (5,)
+    assert met(term("head", 3.7), joined[0]) == met(term("head", 1.0, "mse"), joined[0]) == ((5,), (5,))
     with pytest.raises(StageError, match=r"output 'logits' is \(4,\) and signal 'head' is \(5,\)"):
-        check_term(term("head"), "place", (4,), signals, 5)
+        met(term("head"), joined[0], 4)
 
 
 def test_held_out_logits_are_scored_in_any_form(joined: tuple[Cache, Join]) -> None:

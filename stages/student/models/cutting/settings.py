@@ -53,7 +53,7 @@ class Kept:
         if not heads or width % heads or width // heads > size:
             raise StageError(
                 f"{place}.width: heads of {type(config).__name__} share its width ({config.num_attention_heads} heads "
-                f"of {size}): {width} is not {heads or 'any'} heads of at most {size}"
+                f"of {size}): {width} is not made of {heads or 'any'} whole heads of at most {size}; give heads too"
             )
         return replace(self, heads=heads, width=width)
 
