@@ -156,6 +156,9 @@ class TokenDropoutSpec(BaseModel):
     share: Annotated[tuple[_Fraction, _Fraction], AfterValidator(_ordered)] = (0.05, 0.15)
 
 
+PixelOperationSpec = Annotated[  # what is done to one image, whoever's it is
+    CropSpec | FlipSpec | JitterSpec | RandAugmentSpec | ErasingSpec, Field(discriminator="op")
+]
 OperationSpec = Annotated[
     CropSpec
     | FlipSpec

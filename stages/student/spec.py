@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ...data.spec import PixelOperationSpec
 from .inputs.spec import InputSource, InputSpec
 from .objective.spec import TermSpec
 from .trial.spec import PhaseSpec, SelectSpec
@@ -60,6 +61,10 @@ class StudentSpec(BaseModel):
     inputs: dict[str, InputSource] | None = Field(
         None, min_length=1, description="what its forward is given, by name; left out: pixel_values, as `input` says"
     )
+    augment: tuple[PixelOperationSpec, ...] = Field(
+        (), description="what is done to the cached views for this student alone, anew in each step"
+    )
+    allow_unseen_views: bool = Field(False, description="needed for augment: the teacher has not seen these views")
     objective: tuple[TermSpec, ...] = Field((), description="its terms, when there is one phase")
     phases: tuple[PhaseSpec, ...] | None = Field(
         None, min_length=1, description="instead of objective: one after another"
@@ -75,6 +80,17 @@ class StudentSpec(BaseModel):
     def _one_way(self) -> "StudentSpec":
         if self.inputs is not None and self.input != InputSpec():
             raise ValueError("input is short for inputs.pixel_values.image: give the one or the other")
+        return self
+
+    @model_validator(mode="after")
+    def _unseen_views_are_meant(self) -> "StudentSpec":
+        if self.augment and not self.allow_unseen_views:
+            raise ValueError(
+                "augment: the teacher has not seen these views, and its signals are targets for others; put the "
+                "operations into `views`, or set allow_unseen_views: true to train so all the same"
+            )
+        if self.augment and all(source.image is None for source in self.takes.values()):
+            raise ValueError("augment: this student sees no image")
         return self
 
     @model_validator(mode="after")

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ....data.spec import PixelOperationSpec
 from .images import prepare_views
 from .spec import InputSource, InputSpec
+from .unseen_views import unseen_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,20 @@ class SharedInputs:
 
     views: Tensor | None
     columns: Mapping[InputSource, Column] = field(default_factory=dict)
+    rows: np.ndarray | None = None
+    step: int = 0
     _prepared: dict[InputSpec, Tensor] = field(default_factory=dict)
+    _unseen: dict[tuple[PixelOperationSpec, ...], "SharedInputs"] = field(default_factory=dict)
+
+    def augmented(self, operations: tuple[PixelOperationSpec, ...]) -> "SharedInputs":
+        """The same for students that augment the views themselves, drawn for the `rows` and the `step` of the batch."""
+        if not operations or self.views is None:
+            return self
+        if operations not in self._unseen:
+            assert self.rows is not None, "only a batch of the stream can be augmented"
+            views = unseen_views(self.views, self.rows, self.step, operations)
+            self._unseen[operations] = SharedInputs(views, self.columns)
+        return self._unseen[operations]
 
     def inputs(self, takes: Mapping[str, InputSource], rows: int) -> dict[str, Tensor]:
         """What a student that `takes` these inputs gets of the first `rows` rows, companions among them."""

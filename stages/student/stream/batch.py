@@ -47,4 +47,4 @@ class Batch:
 
     def shared(self) -> SharedInputs:
         """The inputs of all students."""
-        return SharedInputs(self.views, self.columns)
+        return SharedInputs(self.views, self.columns, self.rows, self.step)
