@@ -48,8 +48,8 @@ def parts(annotation: Any, suffix: str = "") -> Iterator[tuple[str, type[BaseMod
 
 
 def branch(model: type[BaseModel]) -> str | None:
-    """What a model of a union is called in the YAML: the one value of its `op` or `metric`."""
-    field = model.model_fields.get("op") or model.model_fields.get("metric")
+    """What a model of a union is called in the YAML: the (first) value of its `op`, `metric` or `shape`."""
+    field = next((model.model_fields[name] for name in ("op", "metric", "shape") if name in model.model_fields), None)
     return get_args(field.annotation)[0] if field else None
 
 
