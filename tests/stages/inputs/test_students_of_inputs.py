@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from teachercache.stages.errors import StageError
 from teachercache.stages.student.files.saved import load_student
-from teachercache.stages.student.fleet import check_fleet, train_fleet
+from teachercache.stages.student.fleet import train_fleet
 from teachercache.stages.student.inputs.shape import InputShape
 from teachercache.stages.student.models.builders import StudentShape, build_student
 from teachercache.stages.student.spec import StudentSpec, TrainSpec
@@ -106,8 +106,8 @@ def test_students_of_any_inputs_learn_side_by_side_and_workers_change_nothing(
 
 
 def test_labels_that_do_not_suit_the_output_are_refused_before_the_first_step(
-    joined: Callable[..., Join], words: Path
+    joined: Callable[..., Join], words: Path, tmp_path: Path
 ) -> None:
-    trials, stream, _ = trials_and_stream(joined(lambda number, sample: {**sample, "cell": b"4"}), words)
+    trials, stream, train = trials_and_stream(joined(lambda number, sample: {**sample, "cell": b"4"}), words)
     with pytest.raises(StageError, match=r"label 'cell' .*4"):
-        check_fleet(trials, stream, SHAPE)
+        train_fleet(trials, stream, SHAPE, tmp_path, train, CPU)
