@@ -15,6 +15,7 @@ from ...errors import StageError
 from ..signals.signal_schema import Heard, heard_point
 from .head_ear import HeadEar
 from .parts import points_by_part
+from .refusal import refusals
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 Given = Mapping[str, Tensor | Ragged]  # points that no listener hears, because the adapter computes them
@@ -64,7 +65,9 @@ class Hearing:
         if self._head_ear is not None:
             self._head_ear.forget()  # a pass that ran out of memory
         with torch.inference_mode(), self._precision():
-            heard: dict[str, Any] = {**(call() or {}), **self._collect()}
+            with refusals(self.model):
+                given = call() or {}
+            heard: dict[str, Any] = {**given, **self._collect()}
         found = {name: self._reduce(name, heard[point]) for name, point in self._points.items()}
         if self._head_ear is not None:
             found.update(dict.fromkeys(self._heads, self._head_ear.collect(heard["logits"])))

@@ -27,6 +27,7 @@ class Preprocessor:
         except (OSError, ValueError, ImportError) as error:
             raise StageError(f"teacher.model: the image processor in {folder} cannot be loaded ({error})") from error
         self._channels = channels
+        _check_channels(folder, self._processor.to_dict(), channels)
         self._plain = _is_plain(self._processor.to_dict(), size)
 
     def __call__(self, views: np.ndarray) -> dict[str, torch.Tensor]:
@@ -41,6 +42,17 @@ class Preprocessor:
         """The same through the processor, image by image."""
         batch = self._processor(list(views), return_tensors="pt", input_data_format="channels_last")
         return {"pixel_values": batch["pixel_values"].to(torch.float32)}
+
+
+def _check_channels(folder: Path, settings: Mapping[str, Any], channels: int) -> None:
+    """Mean and deviation by channel would be spread over channels that they are not of."""
+    mean = settings.get("image_mean")
+    if settings.get("do_normalize") and isinstance(mean, list | tuple) and len(mean) != channels:
+        raise StageError(
+            f"teacher.model: the image processor in {folder} normalises images of {len(mean)} "
+            f"{'channel' if len(mean) == 1 else 'channels'}, and views.channels is {channels}: set views.channels to "
+            f"{len(mean)}, or take the processor that belongs to the model"
+        )
 
 
 def _is_plain(settings: Mapping[str, Any], size: int) -> tuple[np.ndarray, np.ndarray] | None:

@@ -165,6 +165,47 @@ def test_missing_weights_are_an_error_and_not_a_warning(make_job: MakeJob, tiny_
         build_cache(make_job(model=str(broken)))
 
 
+def test_weights_that_the_configuration_does_not_know_or_has_in_another_shape_are_an_error(
+    make_job: MakeJob, tiny_vit: Path, tmp_path: Path
+) -> None:
+    import json
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    more, wider = tmp_path / "more", tmp_path / "wider"
+    for folder in (more, wider):
+        shutil.copytree(tiny_vit, folder)
+    weights = load_file(more / "model.safetensors")
+    save_file({**weights, "classifier.more": torch.zeros(2)}, more / "model.safetensors", {"format": "pt"})
+    with pytest.raises(StageError, match="unexpected keys classifier.more"):
+        build_cache(make_job(model=str(more)))
+    config = json.loads((wider / "config.json").read_text())
+    (wider / "config.json").write_text(json.dumps({**config, "intermediate_size": 64}))
+    with pytest.raises(StageError, match=f"{wider} (cannot be loaded|do not fit)"):
+        build_cache(make_job(model=str(wider)))
+
+
+@pytest.mark.parametrize(
+    ("size", "mean", "message"),
+    [(32, [0.5, 0.5, 0.5], "refuses what its processor has made.*32"), (16, [0.5], "of 1 channel")],
+)
+def test_a_processor_of_another_model_is_one_error(
+    make_job: MakeJob, tiny_vit: Path, tmp_path: Path, size: int, mean: list[float], message: str
+) -> None:
+    import json
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(tiny_vit, other)
+    settings = json.loads((other / "preprocessor_config.json").read_text())
+    settings |= {"size": {"height": size, "width": size}, "image_mean": mean, "image_std": [0.5] * len(mean)}
+    (other / "preprocessor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(StageError, match=message):
+        build_cache(make_job(model=str(other)))
+
+
 @pytest.mark.parametrize(
     ("signals", "message"),
     [
@@ -186,6 +227,7 @@ def test_a_signal_that_cannot_be_heard_is_named(
     ("teacher", "message"),
     [
         ({"model": "nobody/nothing"}, "set teacher.revision"),
+        ({"model": "nobody/nothing", "revision": "0" * 40}, "nothing at revision 0{40} cannot be had from the hub"),
         ({"device": "cuda:99"}, "cannot be used here"),
     ],
 )
