@@ -12,7 +12,7 @@ import torch
 from ...cache import SignalSchema
 from ..capture.reduction import REDUCTIONS
 from ..errors import StageError
-from ..student.objective.projector import projectable
+from ..student.meeting.projector import projectable
 
 Shape = tuple[int, ...]
 _WORDS = ("logits", "hidden", "attention", "qkv")

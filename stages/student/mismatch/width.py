@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import orthogonal
 
 from ...errors import StageError
-from ..objective.projector import LinearProjector, feature_axis, projectable
+from ..meeting.projector import LinearProjector, feature_axis, projectable
 from ..trial.randomness import seeded
 
 Shape = tuple[int, ...]

@@ -10,18 +10,18 @@ from ....cache import CacheError, SignalSchema
 from ...errors import StageError
 from ..inputs.labels import LabelShape
 from ..losses import LOSSES
+from ..meeting.facing import Facing, Shape
+from ..meeting.meeting import dense_alone, meet
+from ..meeting.student_side import StudentSide
 from ..mismatch.fusion import ReviewFusion
 from ..mismatch.principal import principal_axes
 from ..mismatch.width import build_projector
 from ..trial.randomness import derive_seed
 from .companions import Bank, Head, LearntScale
-from .facing import Facing, Shape
 from .kept import Kept, signal_constants, teacher_scale
 from .labels import check_label_term, reads_labels_alone
-from .meeting import dense_alone, meet
 from .options import check_options, loss_options
 from .spec import TermSpec
-from .student_side import StudentSide
 from .term import Term, TermModules
 from .weighing import check_sample_weight
 

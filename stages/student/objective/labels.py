@@ -7,7 +7,7 @@ from torch import Tensor
 from ...errors import StageError
 from ..inputs.labels import LabelShape
 from ..losses import LOSSES
-from .facing import Shape
+from ..meeting.facing import Shape
 from .spec import TermSpec
 
 

@@ -7,15 +7,15 @@ from torch import Tensor, nn
 from ....cache import SignalSchema
 from ..inputs.labels import LabelShape
 from ..inputs.shape import InputShape
+from ..meeting.facing import Shape
+from ..meeting.student_side import StudentSide
 from ..schedule import value_at
 from ..spec import TermSpec
 from ..trial.arms import Lesson
 from ..trial.randomness import derive_seed
 from ..trial.trial import Trial
 from .building import Ground, build_term
-from .facing import Shape
 from .kept import Kept
-from .student_side import StudentSide
 from .term import Step, Term, TermModules, row_mean, term_rows
 
 Numbers = Mapping[int, Mapping[str, float]]  # by number of the term: weight, temperature, t and others, in this step
@@ -83,13 +83,13 @@ class Objective(nn.Module):
 
 def build_objective(
     trial: Trial,
-    phase: int,
     outputs: Mapping[str, Shape],
     signals: Mapping[str, SignalSchema],
     classes: int,
     fields: Mapping[str, LabelShape] | None = None,
     inputs: Mapping[str, InputShape] | None = None,
     kept: Kept | None = None,
+    phase: int = 0,
 ) -> Objective:
     """The objective of a trial's phase, by its number. `outputs` are the shapes of one row of what its student returns,
     `inputs` those of what it is given; `fields` the label fields, None where they are not known; `kept` what the cache

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from ..losses import LOSSES
 from ..losses.masking import blank
+from ..meeting.facing import Faced, Facing, face
 from ..stream.batch import Target
 from ..trial.arms import Lesson
-from .facing import Faced, Facing, face
 from .labels import label_target, reads_labels_alone
 from .options import loss_options
 from .sample_weight import normalised, sample_weights

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ....cache import SignalSchema
 from ...errors import StageError
-from .codecs import is_dense, kept_temperatures
+from ..meeting.codecs import is_dense, kept_temperatures
 from .spec import SampleWeightSpec, TermSpec
 
 

@@ -47,7 +47,7 @@ def _parts(
     if trial.student.phases is not None:
         place += f".phases.{phase.spec.name}"
     known = (stream.signals, shape.classes, stream.fields, shape.inputs, stream.kept)
-    objective = build_objective(trial, phase.number, outputs, *known)
+    objective = build_objective(trial, outputs, *known, phase=phase.number)
     trains = trained_parameters(student, phase.spec.trains, place)
     balance = None if phase.spec.balance is None else build_balance(phase.spec.balance, len(phase.spec.objective))
     if trial.student.optimizer.micro_batch is not None:

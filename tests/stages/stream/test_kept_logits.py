@@ -15,9 +15,9 @@ from teachercache.stages.deploy.predictions import join_predictions, student_pre
 from teachercache.stages.errors import StageError
 from teachercache.stages.student.files.saved import load_student
 from teachercache.stages.student.fleet import train_fleet
+from teachercache.stages.student.meeting.meeting import meet
+from teachercache.stages.student.meeting.student_side import StudentSide
 from teachercache.stages.student.models.builders import StudentShape
-from teachercache.stages.student.objective.meeting import meet
-from teachercache.stages.student.objective.student_side import StudentSide
 from teachercache.stages.student.spec import StudentSpec, TermSpec, TrainSpec
 from teachercache.stages.student.stream.join import Join
 from teachercache.stages.student.stream.stream import Stream

@@ -9,9 +9,9 @@ from ...errors import StageError
 from ..losses import LOSSES
 from ..mismatch.heads import head_mean
 from ..mismatch.tokens import onto_coarser
+from ..objective.spec import TermSpec
 from .facing import Facing, Shape
 from .projector import projectable
-from .spec import TermSpec
 
 
 def in_one_form(facing: Facing, schema: SignalSchema, place: str) -> Facing:

@@ -14,10 +14,10 @@ from ...capture.reduction import REDUCTIONS
 from ...errors import StageError
 from ..losses import LOSSES
 from ..mismatch.vocabulary import SharedTokens, read_vocabulary, shared_ids
+from ..objective.spec import TermSpec
 from .codecs import check_codec, is_dense
 from .facing import POOLED, Facing, Shape
 from .forms import in_one_form, shapes_meet
-from .spec import TermSpec
 from .student_side import StudentSide
 from .tokens import span_of, token_axes
 

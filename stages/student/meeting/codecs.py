@@ -3,7 +3,7 @@
 from ....cache import SignalSchema
 from ...errors import StageError
 from ..losses import LOSSES
-from .spec import TermSpec
+from ..objective.spec import TermSpec
 
 _NOT_DENSE = {  # what codecs of logits keep, of which a loss needs to know
     "topk": "the top {k} entries",

@@ -5,8 +5,8 @@ from typing import Literal
 
 from ....cache import SignalSchema
 from ...errors import StageError
+from ..objective.spec import TermSpec
 from .facing import Shape
-from .spec import TermSpec
 
 
 def token_axes(spec: TermSpec, place: str, output: Shape, schema: SignalSchema) -> tuple[int, ...]:

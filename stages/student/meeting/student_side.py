@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from ...capture.points import nearest
 from ...errors import StageError
 from ..inputs.shape import InputShape
+from ..objective.spec import TermSpec
 from .facing import Shape
-from .spec import TermSpec
 
 
 @dataclass(frozen=True, slots=True)
