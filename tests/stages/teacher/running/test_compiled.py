@@ -102,6 +102,7 @@ def test_regions_are_the_largest_that_nobody_listens_inside_of() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it imports its compiler
 def test_a_cache_built_with_inductor_is_the_same(make_job: MakeJob, tmp_path: Path) -> None:
     caches = []
     for name, asked in (("plain", False), ("compiled", True)):
