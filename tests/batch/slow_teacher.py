@@ -1,0 +1,35 @@
+"""A teacher of four numbers that takes its time and writes down what it hears, so that work done twice is seen.
+
+How long a pass takes stands in the file that TEACHER_PACE names (seconds); what was heard is appended to the files of
+the folder TEACHER_HEARD, one for each process: a line for each row, the number of its shard. Neither changes what it
+says.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class SlowTeacher(nn.Module):
+    """logits (B, 3) of x (B, 4), whose first number is that of the shard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        pace, heard = os.environ.get("TEACHER_PACE"), os.environ.get("TEACHER_HEARD")
+        if pace:
+            time.sleep(float(Path(pace).read_text()))
+        if heard:
+            with Path(heard, f"{os.getpid()}").open("a") as file:
+                file.writelines(f"{int(shard)}\n" for shard in x[:, 0].tolist())
+        return {"logits": self.out(x)}
+
+
+def slow_teacher() -> SlowTeacher:
+    torch.manual_seed(0)
+    return SlowTeacher()
