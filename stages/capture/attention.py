@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import StageError
 from .factors import raw_query_key, stacked
+from .windows import window_modules
 
 IMPLEMENTATION = "teachercache"
 _EARS = "_teachercache_ears"
@@ -35,8 +36,8 @@ class Ear:
 def attention_modules(model: nn.Module) -> list[nn.Module]:
     """The attention modules of a transformers model in layer order, as transformers itself declares them.
 
-    Empty for a model without attention, and for one whose attention is not per sample (Swin's is per window) or does
-    not run through transformers' attention interface.
+    Empty for a model without attention, and for one whose attention does not run through transformers' attention
+    interface. Swin's, which is inside windows, is among them (`windows.py`).
     """
     from transformers import PreTrainedModel
 
@@ -47,7 +48,8 @@ def attention_modules(model: nn.Module) -> list[nn.Module]:
         for kind in _declared_classes(part)
         if "Attention" in kind.__name__
     )
-    return [module for module in model.modules() if isinstance(module, classes)]
+    found = [module for module in model.modules() if isinstance(module, classes)]
+    return found or window_modules(model)
 
 
 def start_hearing(model: Any, modules: list[nn.Module], ear: Ear) -> None:

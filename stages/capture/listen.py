@@ -22,6 +22,7 @@ from .modules import ModuleEars
 from .points import Point, nearest, parse_point, point_range
 from .ragged import ragged
 from .reduction import token_axes
+from .windows import folded, is_windowed
 
 _LAYERED: tuple[Heard, ...] = ("attention", "qkv", "qk")  # heard inside a layer's attention
 
@@ -139,6 +140,8 @@ class Listener:
     def _attention_of(self, point: Point, attention: Mapping[Any, list[Any]], output: Any) -> Any:
         heard = attention.get((point.kind, self._attention[point.name]), [])
         rows = sample_count(self._model, output)
+        if point.kind == "attention" and is_windowed(self._attention[point.name]):
+            heard = [folded(values, rows) for values in heard]
         sizes = [tuple((values.query if point.kind == "qk" else values).shape) for values in heard]
         if len(sizes) != 1 or sizes[0][0] != rows:
             shapes = ", ".join(map(str, sizes)) or "nothing"
@@ -178,7 +181,7 @@ def _attention_layers(model: nn.Module, points: Iterable[Point]) -> dict[str, nn
         if not modules:
             raise StageError(
                 f"{point.name}: {type(model).__name__} has no attention that can be heard "
-                "(none at all, one per window, or one that does not run through transformers' attention interface)"
+                "(none at all, or one that does not run through transformers' attention interface)"
             )
         _check_index(model, point, len(modules))
     return {point.name: modules[point.index] for point in wanted}

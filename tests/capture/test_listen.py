@@ -67,7 +67,7 @@ def test_resnet_hidden_states_equal_its_own(make: Make, images: torch.Tensor) ->
     torch.testing.assert_close(values["hidden.-1"], expected[-1])
 
 
-@pytest.mark.parametrize("family", ["resnet", "swin"])
+@pytest.mark.parametrize("family", ["resnet"])
 def test_attention_that_is_not_per_sample_is_an_error(make: Make, family: str) -> None:
     with pytest.raises(StageError, match="has no attention that can be heard"), listen(make(family), ["attention.0"]):
         pass

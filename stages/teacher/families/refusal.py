@@ -8,7 +8,7 @@ from torch import nn
 
 from ...errors import StageError
 
-_NOT_OURS = ("out of memory", "enough memory", "allocate memory", "cuda error", "cudnn")  # of the machine, not of the inputs
+_NOT_OURS = ("out of memory", "enough memory", "allocate memory", "cuda error", "cudnn")  # of the machine
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import torch
 from teachercache.cache import open_cache
 from teachercache.data import decode
 from teachercache.stages.errors import StageError
+from teachercache.stages.student.stream.join import Join
+from teachercache.stages.teacher.inputs.preprocessing import Preprocessor
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 
@@ -98,10 +100,42 @@ def test_every_point_equals_plain_transformers(classifier_job: MakeJob, name: st
         np.testing.assert_allclose(found[point], expected[point], atol=1e-4, rtol=1e-4, err_msg=point)
 
 
-@pytest.mark.parametrize("name", ["SwinConfig", "ResNetConfig", "ConvNextConfig"])
+@pytest.mark.parametrize("name", ["ResNetConfig", "ConvNextConfig"])
 def test_attention_that_is_none_of_a_sample_is_refused_with_the_reason(classifier_job: MakeJob, name: str) -> None:
-    with pytest.raises(StageError, match="has no attention that can be heard .*one per window"):
+    with pytest.raises(StageError, match="has no attention that can be heard"):
         build_cache(classifier_job(name, {"attention.0": F32}))
+
+
+def test_swin_keeps_the_windows_of_a_sample_beside_its_heads(classifier_job: MakeJob) -> None:
+    from transformers import AutoModelForImageClassification
+
+    job = classifier_job("SwinConfig", {"attention.0": F32, "attention.1": F32, "attention.-1": {"codec": "u8sqrt"}})
+    build_cache(job)
+    cache = open_cache(job.address, job.fingerprint)
+    found = cache.read(np.arange(cache.rows), list(job.signals)).signals
+    model = AutoModelForImageClassification.from_pretrained(job.folder, attn_implementation="eager").eval()
+    said: list[torch.Tensor] = []
+    for module in model.modules():
+        if type(module).__name__ == "SwinAttention":
+            module.register_forward_hook(lambda _, args, output: said.append(output[1]))
+    prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
+    views = Join(cache, job.source, job.policy).views(np.arange(cache.rows))
+    with torch.inference_mode():
+        model(**prepare(views))
+    for layer, maps in enumerate(said):
+        windows, heads = len(maps) // cache.rows, maps.shape[1]
+        kept = found[f"attention.{layer}"].reshape(cache.rows, windows, heads, *maps.shape[2:])
+        assert windows > 1 or layer
+        for row in range(cache.rows):
+            expected = maps[row * windows : (row + 1) * windows]
+            np.testing.assert_allclose(kept[row], expected, atol=1e-5)
+    np.testing.assert_allclose(found["attention.-1"], found["attention.1"], atol=1 / 255)
+
+
+@pytest.mark.parametrize("point", ["qkv.0", "attention.2"])
+def test_of_windows_attention_alone_is_heard(classifier_job: MakeJob, point: str) -> None:
+    with pytest.raises(StageError, match="is not one attention per sample|has no attention.2"):
+        build_cache(classifier_job("SwinConfig", {point: F32}))
 
 
 def test_what_a_module_says_of_windows_is_refused_as_no_row(classifier_job: MakeJob) -> None:
