@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ...cache import Cache, HeadLogits, SampledTargets, SparseLogits
 from ..errors import StageError
+from ..student.inputs.columns import SharedInputs
 from ..student.inputs.feed import Feed
-from ..student.inputs.shared import SharedInputs
 from ..student.inputs.spec import InputSource
 from ..student.stream.join import Join
 from .metric_spec import ClassificationSpec, MetricSpec

@@ -17,9 +17,9 @@ from teachercache.stages.deploy.held_out_sets import HeldOutSets
 from teachercache.stages.deploy.spec import EvaluateSpec
 from teachercache.stages.errors import Interrupted, StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student, read_student
+from teachercache.stages.student.inputs.columns import SharedInputs
 from teachercache.stages.student.inputs.feed import Feed
 from teachercache.stages.student.inputs.images import prepare_views
-from teachercache.stages.student.inputs.shared import SharedInputs
 
 CPU = torch.device("cpu")
 FILES = ("evaluation.json", "predictions.npz")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from teachercache.stages.errors import StageError
+from teachercache.stages.student.inputs.columns import SharedInputs
 from teachercache.stages.student.inputs.images import prepare_views
-from teachercache.stages.student.inputs.shared import SharedInputs
 from teachercache.stages.student.spec import InputSource, InputSpec
 
 VIEWS = torch.randint(0, 256, (3, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from teachercache.stages.student.fleet import train_fleet
-from teachercache.stages.student.inputs.shared import SharedInputs
+from teachercache.stages.student.inputs.columns import SharedInputs
 from teachercache.stages.student.trial.trial import plan_trials
 
 AUGMENT: dict[str, Any] = {"augment": [{"op": "flip", "p": 0.5}, {"op": "erasing", "p": 1.0}]}

@@ -14,10 +14,10 @@ from ...capture.points import nearest
 from ...errors import StageError
 from ..stream.join import Join
 from . import arrays, texts
+from .columns import Column, SharedInputs, companion
 from .held import Held
 from .kept import MEMORY, Kept
 from .shape import InputShape
-from .shared import Column, SharedInputs, companion
 from .spec import InputSource
 
 _KINDS = {"image": ("image",), "text": texts.KINDS, "array": arrays.KINDS}

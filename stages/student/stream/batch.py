@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ....cache import HeadLogits, SampledTargets, SparseLogits
 from ....cache.codecs import Ragged
-from ..inputs.shared import Column, SharedInputs
+from ..inputs.columns import Column, SharedInputs
 from ..inputs.spec import InputSource
 
 Target = Tensor | Ragged | SparseLogits | SampledTargets | HeadLogits  # a signal as a loss sees it

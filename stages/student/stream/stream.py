@@ -14,11 +14,11 @@ from ....cache import Cache, HeadLogits, SignalSchema
 from ...cache_identity import PIXELS
 from ...errors import StageError
 from ...worker_errors import HandsOver, raised
+from ..inputs.columns import Column
 from ..inputs.feed import Feed
 from ..inputs.kept import MEMORY
 from ..inputs.labels import LabelField, LabelShape, read_labels
 from ..inputs.shape import InputShape
-from ..inputs.shared import Column
 from ..objective.kept import Kept, KeptOfCache
 from ..objective.scores import sample_scores
 from ..objective.spec import SampleWeightSpec

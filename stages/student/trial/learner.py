@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..files.checkpoint import Checkpoint
 from ..files.history import Record
-from ..inputs.shared import SharedInputs
+from ..inputs.columns import SharedInputs
 from ..objective.balance import Balance
 from ..objective.objective import Objective
 from ..schedule import value_at
@@ -66,26 +66,15 @@ class Learner:
         started = perf_counter()
         now = self._begin_step()
         seen = lesson(batch, self.trial.arm)
-        inputs = shared.inputs(self.trial.student.takes, seen.rows)
+        inputs = shared.augmented(self.trial.student.augment).inputs(self.trial.student.takes, seen.rows)
         chosen = self._chosen(now, batch, seen)
         if chosen is not None:
             seen, inputs = lesson_rows(seen, chosen), input_rows(inputs, chosen)
         seed_step(derive_seed("step", self.trial.seed, self.step), self.device)
-<<<<<<< ours
         rate = self._set_rate(now.phase)
         loss, terms, norm = self._learn(now, seen, inputs)
         self.watch.note(self.step, loss, norm)
         self._last = loss, terms, norm, rate
-=======
-        rate = self._set_rate()
-        with self._precision():
-            inputs = shared.augmented(self.trial.student.augment).inputs(self.trial.student.takes, seen.rows)
-            outputs = self.student(inputs)
-            loss, terms = self.objective(outputs, seen, inputs)
-        norm = self._descend(loss)
-        self.watch.note(self.step, loss.detach(), norm)
-        self._last = loss.detach(), terms, norm, rate
->>>>>>> theirs
         self.step += 1
         if self.average is not None:
             self.average.update(self.step)

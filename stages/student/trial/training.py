@@ -13,7 +13,7 @@ from ..files.durable_files import write_json
 from ..files.events import Events
 from ..files.history import History, Record
 from ..files.saved import is_saved, save_student
-from ..inputs.shared import SharedInputs
+from ..inputs.columns import SharedInputs
 from ..models.builders import StudentShape
 from ..spec import TrainSpec
 from ..stream.batch import Batch
