@@ -13,7 +13,7 @@ from .ladder import RungValue
 from .quantities import count, percent
 from .results import ArmResult
 
-_STYLES = {"distilled": "bold", "labels-only": "", "shuffled-cache": "dim"}
+_STYLES = {"distilled": "bold", "labels-only": "", "shuffled-cache": "dim", "random-selection": "dim"}
 
 
 def result_table(report: Report) -> Table:

@@ -13,6 +13,7 @@ ARM_NAMES = {
     "distilled": "distilled",
     "labels-only": "labels only",
     "shuffled-cache": "shuffled cache",
+    "random-selection": "random selection",
 }
 
 

@@ -14,7 +14,7 @@ from .panel import Panel
 from .per_class import MOST, per_class_panels
 from .reliability import reliability_panels
 
-_ALL = ("teacher", "distilled", BASELINE, "shuffled-cache")
+_ALL = ("teacher", "distilled", BASELINE, "shuffled-cache", "random-selection")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ COLOURS = {
     "distilled": "#0a0a06",
     "labels-only": "#0a0a07",
     "shuffled-cache": "#0a0a08",
+    "random-selection": "#0a0a09",
 }
-MARKERS = {"teacher": "D", "distilled": "o", "labels-only": "s", "shuffled-cache": "^"}
+MARKERS = {"teacher": "D", "distilled": "o", "labels-only": "s", "shuffled-cache": "^", "random-selection": "v"}
 
 _STYLE: Any = {  # versions of matplotlib disagree on the type of these keys
     "font.family": "DejaVu Sans",
