@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..losses import LOSSES
 from ..schedule import Ramp, Scheduled, Stairs, extremes, value_at
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -189,6 +188,8 @@ class TermSpec(BaseModel):
     @property
     def reads_labels(self) -> bool:
         """Whether it reads labels, so the labelled rows alone."""
+        from ..losses import LOSSES  # torch, which the settings alone do not need
+
         loss = LOSSES[self.loss]
         return loss.labels or loss.beside_labels or self.label is not None
 
