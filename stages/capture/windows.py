@@ -23,4 +23,5 @@ def is_windowed(module: nn.Module) -> bool:
 
 def folded(maps: Tensor, rows: int) -> Tensor:
     """Maps (rows x windows, heads, T, T), sample by sample -> (rows, windows x heads, T, T)."""
-    return maps.unflatten(0, (rows, -1)).flatten(1, 2)
+    rows_first: Tensor = maps.unflatten(0, (rows, -1)).flatten(1, 2)
+    return rows_first
