@@ -10,7 +10,7 @@ import numpy as np
 @dataclass(frozen=True, slots=True)
 class CacheBatch:
     """`rows` (n,) row numbers of the whole cache, `ids` (n,) str, `views` (n,) uint16, `labels` (n,) int64 with -1 for
-    none, `signals` {name: (n, ...) float32 array, or SparseLogits, SampledTargets, HeadLogits, TokenLogits or Ragged}."""
+    none, `signals` {name: (n, ...) float32 array, or SparseLogits, SampledTargets, HeadLogits, TokenLogits, Ragged}."""
 
     rows: np.ndarray
     ids: np.ndarray
