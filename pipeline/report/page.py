@@ -75,6 +75,7 @@ def _context(report: Report) -> dict[str, Any]:
         "outcome": _OUTCOMES[report.verdict.outcome],
         "css": (_FOLDER / "page.css").read_text(encoding="utf-8"),
         "groups": [(name, in_order(report.arms(name))) for name in report.names],
+        "arms": {one.arm for name in report.names for one in report.arms(name)},
         "footprints": prints,
         "batches": measured_batches(prints),
         "results": result_figures(report),
