@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..cache.spec import CacheSpec
 from ..cache.storage.address import Address, cache_address, sibling
 from ..data.spec import SourceSpec, ViewsSpec
 from ..stages.deploy.spec import EvaluateSpec
 from ..stages.student.spec import StudentSpec, TrainSpec
+from ..stages.student.sweep.expansion import expand_sweeps
 from ..stages.teacher.spec import TeacherSpec
 from .errors import ConfigError
 from .launching.spec import LaunchSpec
@@ -75,6 +76,11 @@ class Config(CacheConfig):
     train: TrainSpec
     students: tuple[StudentSpec, ...] = Field(min_length=1)
     evaluate: EvaluateSpec
+
+    @field_validator("students", mode="after")
+    @classmethod
+    def _sweeps_are_students(cls, students: tuple[StudentSpec, ...]) -> tuple[StudentSpec, ...]:
+        return expand_sweeps(students)
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Config":

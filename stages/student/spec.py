@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ...data.spec import PixelOperationSpec
 from .inputs.spec import InputSource, InputSpec
 from .objective.spec import TermSpec
+from .sweep.spec import SweepSpec
 from .trial.spec import PhaseSpec, SelectSpec
 
 __all__ = ["Arm", "InputSource", "InputSpec", "LabelledSpec", "OptimizerSpec", "StudentSpec", "TermSpec", "TrainSpec"]
@@ -75,6 +76,8 @@ class StudentSpec(BaseModel):
     select: SelectSpec | None = Field(None, description="a share of the samples, when there is one phase; none: all")
     optimizer: OptimizerSpec = OptimizerSpec()
     control: Control | None = Field(None, description="train this student as a control only")
+    sweep: SweepSpec | None = Field(None, description="makes many students of this one, which differ in what is tried")
+    swept: dict[str, Any] | None = Field(None, description="what a sweep has set in it; not for the file")
 
     @model_validator(mode="after")
     def _one_way(self) -> "StudentSpec":
