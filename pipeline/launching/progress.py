@@ -52,7 +52,8 @@ def job_progress(job: Job, outlook: Outlook | None = None) -> list[TaskProgress]
     """Every task of a job. `outlook` is what its engine holds; it is asked when left out."""
     outlook = _ask(job) if outlook is None else outlook
     attempts = read_attempts(job.attempts)
-    caches = {task.cache: FinishedShards(task.cache) for stage in job.stages for task in stage.tasks if task.cache}
+    addresses = {task.cache for stage in job.stages for task in stage.tasks if task.cache}
+    caches = {address: FinishedShards(address) for address in addresses}
     students = job.folder.parent.parent / "students"
     return [
         _task(job, stage, number, attempts.get(f"{stage.name}-{number}", ()), outlook, caches, students)

@@ -25,7 +25,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-# A requeued job waits until its old credential has run out, which is two minutes by default; less than six seconds is not taken.
+# A requeued job waits until its old credential has run out: two minutes by default, and six seconds at least.
 AuthInfo=socket={root}/munge.sock,cred_expire=6
 CredType=cred/munge
 SlurmctldPort={port}

@@ -44,7 +44,7 @@ def ended(cluster: Cluster, make_bench: MakeBench) -> Ended:
 
 def test_a_task_that_is_warned_of_its_time_limit_stops_and_is_started_again(ended: Ended) -> None:
     endings = [path.suffix for path in ended.limited.attempts("cache-0")]
-    assert endings == [".again", ".finished"]
+    assert endings[0] == ".again" and endings[-1] == ".finished"
     assert open_cache(ended.limited.root / "run" / "cache").missing() == ()
     assert [task["state"] for task in ended.limited.tasks()] == ["done", "done"]
 
