@@ -25,6 +25,7 @@ CASES: list[tuple[str, tuple[str, ...], dict[str, Any], dict[str, tuple[int, ...
     ("lstm", ("input_ids",), {"hidden": 4, "pool": "mean"}, {"logits": (3, 5), "hidden.0": (3, 6, 4)}),
     ("multimodal", PAIR, AGENT, {"cell": (3, 4), "offset": (3, 2), "answer": (3, 7), "exit.1": (3, 4)}),
     ("multimodal", PAIR, {"vision": "patch", "patch": 4}, {"logits": (3, 5), "fusion.attention.0": (3, 4, 6, 4)}),
+    ("multimodal", PAIR, {"vision_widths": [4, 8], "vision_stride": 2}, {"vision.hidden.0": (3, 4, 48)}),
 ]
 
 
@@ -106,6 +107,7 @@ def test_exits_of_a_cnn_follow_its_stages(students: ModuleType) -> None:
         ("slices", ("volume",), {"heads": {"age": 0}}, (), "args.heads.age: a head of slices has a width of 1 or more"),
         ("multimodal", PAIR, {"heads": {"cell": 5}}, ("cell",), "a pointer at 5 cells needs a square grid"),
         ("multimodal", PAIR, {"width": 9}, (), "4 heads do not divide a width of 9"),
+        ("multimodal", PAIR, {"vision_stride": 3}, (), "args.vision_stride: 3 is neither 1 nor 2"),
         ("clip-conv-lstm", ("pixel_values",), {}, (), "takes one input of tokens"),
         ("clip", PAIR, {}, (), "use: 'clip' is neither cnn, clip-conv-lstm, "),
         (

@@ -13,13 +13,14 @@ from ....errors import StageError
 
 
 class Convolutions(nn.Module):
-    """(B, channels, H, W) -> (B, widths[-1], H', W'); the side halves from each width to the next."""
+    """(B, channels, H, W) -> (B, widths[-1], H', W'). The first convolution strides `stride` pixels, and the side
+    halves from each width to the next."""
 
-    def __init__(self, channels: int, widths: Sequence[int]) -> None:
+    def __init__(self, channels: int, widths: Sequence[int], stride: int = 1) -> None:
         super().__init__()
         if not widths or not all(isinstance(width, int) and width > 0 for width in widths):
             raise StageError(f"args.widths are positive numbers, one a stage, and not {widths!r}")
-        stages = [_block(channels, widths[0], 1), *(_block(narrow, wide, 2) for narrow, wide in pairwise(widths))]
+        stages = [_block(channels, widths[0], stride), *(_block(narrow, wide, 2) for narrow, wide in pairwise(widths))]
         self.stages = nn.ModuleList(stages)
 
     def forward(self, images: Tensor) -> Tensor:

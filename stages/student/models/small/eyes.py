@@ -23,14 +23,19 @@ class Eyes(nn.Module):
         return tokens
 
 
-def build_eyes(channels: int, size: int, kind: str, widths: Sequence[int], patch: int, width: int) -> Eyes:
-    """`kind` conv: convolutions of `widths`, which halve the side from each to the next. patch: one linear map of
-    squares of `patch` pixels, as in ViT. Raises StageError for another kind, and patches that do not fit."""
+def build_eyes(
+    channels: int, size: int, kind: str, widths: Sequence[int], patch: int, width: int, stride: int = 1
+) -> Eyes:
+    """`kind` conv: convolutions of `widths`, the first of which strides `stride` pixels (1 or 2), and which halve the
+    side from each to the next. patch: one linear map of squares of `patch` pixels, as in ViT. Raises StageError for
+    another kind or stride, and patches that do not fit."""
+    if stride not in (1, 2):
+        raise StageError(f"args.vision_stride: {stride!r} is neither 1 nor 2, and 3x3 convolutions would miss pixels")
     if kind == "conv":
-        side = size
+        side = (size + stride - 1) // stride
         for _ in widths[1:]:
             side = (side + 1) // 2
-        return Eyes(Convolutions(channels, widths), widths[-1], side, width)
+        return Eyes(Convolutions(channels, widths, stride), widths[-1], side, width)
     if kind != "patch":
         raise StageError(f"args.vision: {kind!r} is neither conv nor patch")
     if size % patch:

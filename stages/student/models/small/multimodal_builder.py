@@ -25,6 +25,7 @@ def build_multimodal(
     text_layers: int = 1,
     vision: str = "conv",
     vision_widths: Sequence[int] = (16, 24, 32, 48),
+    vision_stride: int = 1,
     patch: int = 8,
     vision_layers: int = 0,
     fusion_layers: int = 1,
@@ -32,9 +33,10 @@ def build_multimodal(
     pointer: str | None = "cell",
     exits: Sequence[int] = (),
 ) -> Multimodal:
-    """`width`, `attention_heads` and `mlp` of every layer; `vision` conv (with `vision_widths`) or patch (with
-    `patch`); `heads` {output: width}; `pointer` names the head that points at cells of the image, where there is one of
-    that name; `exits` after fusion layers say what the pointer or the first head says.
+    """`width`, `attention_heads` and `mlp` of every layer; `vision` conv (with `vision_widths`, the first convolution
+    striding `vision_stride` pixels) or patch (with `patch`); `heads` {output: width}; `pointer` names the head that
+    points at cells of the image, where there is one of that name; `exits` after fusion layers say what the pointer or
+    the first head says.
 
     Raises StageError unless it is given one image and one text, and for numbers that do not fit.
     """
@@ -49,7 +51,8 @@ def build_multimodal(
         raise StageError(f"args.exits: of {fusion_layers} fusion layers exits are after 1 to {fusion_layers - 1}")
     counts = {"text": text_layers, "vision": vision_layers, "fusion": fusion_layers}
     check_names(outputs, (*sizes, *_points(counts), *(f"exit.{number}" for number in exits)), _WHO)
-    eyes = build_eyes(int(image.shape[0] or 0), int(image.shape[1] or 0), vision, vision_widths, patch, width)
+    seen = int(image.shape[0] or 0), int(image.shape[1] or 0)
+    eyes = build_eyes(*seen, vision, vision_widths, patch, width, vision_stride)
     layers = {
         part: nn.ModuleList((Fusion if part == "fusion" else Layer)(width, attention_heads, mlp) for _ in range(count))
         for part, count in counts.items()
