@@ -11,6 +11,7 @@ from ...stages.student.stream.join import Join
 from ...stages.versions import library_versions
 from ..config import Config
 from ..inspection import inspect_cache
+from ..launching.cost import jobs_cost
 from .disagreement import DisagreementSheet, disagreement_sheet
 from .ladder import Ladder, build_ladder
 from .ledger import KINDS, Ledger, build_ledger
@@ -59,6 +60,11 @@ class Report:
         """The students, each once."""
         return tuple(dict.fromkeys(one.student for one in self.students))
 
+    def swept(self, student: str) -> str:
+        """What a sweep has set in a student, `optimizer.lr 0.001, args.depth 3`; empty without a sweep."""
+        found = next((one.get("swept") for one in self.config["students"] if one["name"] == student), None)
+        return ", ".join(f"{path} {value}" for path, value in (found or {}).items())
+
 
 def collect_report(
     config: Config,
@@ -88,7 +94,7 @@ def collect_report(
         samples=teacher.evaluation.samples,
         cache=inspect_cache(cache),
         held_out=inspect_cache(held_out),
-        ledger=build_ledger(cache, states, config.train),
+        ledger=build_ledger(cache, states, config.train, jobs_cost(config.run)),
         sheet=disagreement_sheet(config.run, states.finished, arms, held_out, images, judged.kind.better),
         versions=library_versions(),
         config=config.model_dump(mode="json"),

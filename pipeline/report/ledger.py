@@ -12,6 +12,7 @@ from typing import Literal
 from ...cache import Cache
 from ...stages.student.spec import TrainSpec
 from ...stages.teacher.running.pace import Pace, Side
+from ..launching.cost import JobsCost
 from .trials import FinishedTrial, TrialStates
 
 Kind = Literal["measured", "counted", "configured", "derived"]
@@ -32,6 +33,9 @@ KINDS: dict[str, Kind] = {
     "beside_each_seconds": "derived",
     "beside_fleet_seconds": "derived",
     "break_even_trials": "derived",
+    "gpu_seconds": "measured",
+    "job_seconds": "measured",
+    "job_restarts": "counted",
 }
 
 
@@ -45,7 +49,8 @@ class Ledger:
     sees `rows_per_trial` rows, steps x batch size. `beside_each_seconds` of teacher time those trials would have
     needed, each with its own teacher at the speed measured here; `beside_fleet_seconds` if one teacher had served
     all of them on the same batches. From `break_even_trials` on, the cache has cost no more than a teacher beside
-    each: cache rows / rows per trial.
+    each: cache rows / rows per trial. Where commands ran as jobs, `job_seconds` are those of all starts of all tasks,
+    loading and what was lost included, `gpu_seconds` the same times the GPUs held, and `job_restarts` are counted.
     """
 
     teacher_seconds: float | None
@@ -64,10 +69,13 @@ class Ledger:
     beside_each_seconds: float | None
     beside_fleet_seconds: float | None
     break_even_trials: int
+    gpu_seconds: float | None
+    job_seconds: float | None
+    job_restarts: int | None
 
 
-def build_ledger(cache: Cache, states: TrialStates, train: TrainSpec) -> Ledger:
-    """The ledger of a run, from the training cache's receipts and the trials' histories."""
+def build_ledger(cache: Cache, states: TrialStates, train: TrainSpec, jobs: JobsCost | None = None) -> Ledger:
+    """The ledger of a run, from the training cache's receipts, the trials' histories, and the records of jobs."""
     receipts = [receipt for member in cache.members for receipt in member.receipts.values()]
     teacher = _recorded([receipt.cost.get("teacher_seconds") for receipt in receipts])
     seconds, data, writer = (
@@ -94,6 +102,9 @@ def build_ledger(cache: Cache, states: TrialStates, train: TrainSpec) -> Ledger:
         beside_each_seconds=None if per_row is None else per_row * rows * reading,
         beside_fleet_seconds=None if per_row is None else per_row * rows * min(reading, 1),
         break_even_trials=ceil(cache.rows / rows),
+        gpu_seconds=None if jobs is None else jobs.gpu_seconds,
+        job_seconds=None if jobs is None else jobs.seconds,
+        job_restarts=None if jobs is None else jobs.restarts,
     )
 
 

@@ -55,6 +55,10 @@ def ledger_entries(ledger: Ledger) -> list[Entry]:
             "if one teacher served all trials on the same batches",
         ),
     ]
+    if ledger.job_restarts is not None:
+        again = f"all starts of all tasks, {ledger.job_restarts} restarts and what they lost included"
+        lines.append(("gpu_seconds", "GPU time of the jobs", duration(ledger.gpu_seconds), again))
+        lines.append(("job_seconds", "Time of the jobs' tasks", duration(ledger.job_seconds), "with loading"))
     return [Entry(name, value, KINDS[key], note) for key, name, value, note in lines]
 
 

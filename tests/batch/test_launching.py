@@ -15,6 +15,7 @@ from recipe import write_recipe, write_shard
 
 from teachercache.cache import Manifest, SignalSchema, create_cache, open_cache
 from teachercache.pipeline.launching.attempt import VARIABLE, read_attempts, recorded_attempt
+from teachercache.pipeline.launching.cost import JobsCost, jobs_cost
 from teachercache.pipeline.launching.division import numbers_of, numbers_text, shares, waves
 from teachercache.pipeline.launching.engine import Outlook
 from teachercache.pipeline.launching.errors import LaunchError
@@ -139,6 +140,17 @@ def test_an_attempt_says_how_it_ended(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [attempt.ending for attempt in found] == ["again", "failed", "finished"]
     assert [attempt.content()["said"] for attempt in found] == ["no such thing", "no such thing", ""]
     assert {attempt.content()["gpus"] for attempt in found} == {2}
+
+
+def test_the_cost_of_jobs_counts_starts_that_were_lost(tmp_path: Path) -> None:
+    assert jobs_cost(tmp_path) is None
+    here = job(tmp_path / "jobs" / "x", Stage("cache", (Task(("cache", "build")),), (Array(0, 1),)))
+    here.attempts.mkdir(parents=True)
+    write_job(here)
+    starts = {"cache-0.0.0a.running": (100.0, 2), "cache-0.1.0b.finished": (50.0, 2), "train-0.0.0c.again": (10.0, 0)}
+    for name, (seconds, gpus) in {**starts, "report-0.0.0d.running": (99.0, 1)}.items():
+        (here.attempts / name).write_text(json.dumps({"seconds": seconds, "gpus": gpus}))
+    assert jobs_cost(tmp_path) == JobsCost(starts=3, restarts=1, seconds=160.0, gpu_seconds=300.0)
 
 
 def test_one_broken_shard_costs_the_others_nothing() -> None:

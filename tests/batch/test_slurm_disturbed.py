@@ -138,5 +138,7 @@ def test_the_chain_ends_with_the_report_and_jobs_say_so(disturbed: Disturbed) ->
     assert (disturbed.bench.root / "run" / "report.html").exists()
     assert {task["state"] for task in disturbed.tasks} == {"done"}
     assert sum(task["restarts"] for task in disturbed.tasks) >= 4
+    ledger = json.loads((disturbed.bench.root / "run" / "report.json").read_text())["ledger"]
+    assert ledger["job_restarts"] >= 4 and ledger["gpu_seconds"] == ledger["job_seconds"] > 0
     gpus = [json.loads(path.read_text())["gpus"] for path in disturbed.bench.attempts("cache-0")]
     assert set(gpus) == {1}
