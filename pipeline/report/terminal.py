@@ -34,7 +34,7 @@ def result_table(report: Report) -> Table:
     table.add_row(_named("teacher", teacher.evaluation.parameters.total), whole, end_section=True)
     for name in report.names:
         arms = in_order(report.arms(name))
-        table.add_row(_named(name, arms[0].parameters.total))
+        table.add_row(_named(name, arms[0].parameters.total, report.swept(name)))
         for one in arms:
             _add_arm(table, one, report, last=one is arms[-1])
     return table
@@ -86,8 +86,8 @@ def problem_lines(report: Report) -> Iterable[str]:
         yield f"not trained yet: {', '.join(report.waiting)}"
 
 
-def _named(name: str, parameters: int | None) -> Text:
-    return Text.assemble(name, (f"  {count(parameters)}", "dim"))
+def _named(name: str, parameters: int | None, swept: str = "") -> Text:
+    return Text.assemble(name, (f"  {count(parameters)}{f'  {swept}' if swept else ''}", "dim"))
 
 
 def _agreement(report: Report) -> bool:

@@ -161,3 +161,16 @@ def test_the_terminal_has_the_same_figures(make_run: Any) -> None:
     assert "cnn 10.0 k" in lines
     assert "distilled 75.0 ± 2.0 +5.5 ± 0.7 93.8 85.0" in lines
     assert "labels only 2 of 3 seeds 70.5 ± 0.7 88.1 80.5" in lines
+
+
+def test_what_a_sweep_has_set_stands_beside_the_student(make_run: Any) -> None:
+    run = make_run()
+    student = run.config.students[0].model_copy(update={"swept": {"optimizer.lr": 0.003, "args.widths": [4]}})
+    config = run.config.model_copy(update={"students": (student, *run.config.students[1:])})
+    for folder in run.config.run.glob("students/*/*/seed-*"):
+        (folder / "trial.json").unlink(missing_ok=True)
+    report = write_report(config, run.cache, run.held_out)
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(result_table(report))
+    for shown in (console.export_text(), (config.run / "report.html").read_text()):
+        assert "optimizer.lr 0.003, args.widths [4]" in shown
