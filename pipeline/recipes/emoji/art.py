@@ -1,7 +1,8 @@
 """Emoji art of four freely licensed styles, drawn at small sizes from Iconify's npm packages.
 
     npm install --prefix runs/art @iconify-json/noto@1.2.9 @iconify-json/twemoji@1.2.5 \\
-        @iconify-json/fluent-emoji-flat@1.2.6 @iconify-json/emojione@1.2.3 cldr-annotations-full@48.2.0
+        @iconify-json/fluent-emoji-flat@1.2.6 @iconify-json/emojione@1.2.3 cldr-annotations-full@48.2.0 \\
+        @iconify-json/noto-v1@1.2.5 @iconify-json/fluent-emoji@1.2.7
     pip install 'teachercache[art]'
 
 It downloads nothing itself, and refuses packages of another version, because icons change between versions.
@@ -24,8 +25,12 @@ VERSIONS = {
     "@iconify-json/fluent-emoji-flat": "1.2.6",
     "@iconify-json/emojione": "1.2.3",
     "cldr-annotations-full": "48.2.0",
+    "@iconify-json/noto-v1": "1.2.5",
+    "@iconify-json/fluent-emoji": "1.2.7",
 }
 STYLES = {"noto": "noto", "twemoji": "twemoji", "fluent": "fluent-emoji-flat", "emojione": "emojione"}
+# Shown to a teacher alone: an older Noto, and Fluent with shades.
+FURTHER_STYLES = {"noto-v1": "noto-v1", "fluent-shaded": "fluent-emoji"}
 SEEN, UNSEEN = ("noto", "twemoji", "fluent"), "emojione"
 _OVERSAMPLED = 4  # drawn this much larger and averaged: small details stay soft and even
 
@@ -70,8 +75,8 @@ class Style:
 
 
 def read_style(name: str, packages: Path = PACKAGES) -> Style:
-    """The style called `name`, one of STYLES. Exits with what to install when its package is missing."""
-    folder = package_folder(f"@iconify-json/{STYLES[name]}", packages)
+    """One of STYLES or FURTHER_STYLES. Exits with what to install when its package is missing."""
+    folder = package_folder(f"@iconify-json/{(STYLES | FURTHER_STYLES)[name]}", packages)
     return Style(name, json.loads((folder / "icons.json").read_text(encoding="utf-8")))
 
 
