@@ -1,4 +1,7 @@
-"""Many trials on one stream: a batch is read, joined, copied and decoded once, and every trial takes a step on it."""
+"""Many trials on one stream: a batch is read, joined, copied and decoded once, and every trial takes a step on it.
+
+What does not fit at once waits for the next wave, which reads the stream again; a trial ends equal in any wave.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +25,19 @@ from .trial.assembly import assemble, shape_of
 from .trial.learner import Learner, PhaseParts
 from .trial.training import Training, TrialResult, failure_reason, note_failure
 from .trial.trial import Trial, needs_labels
+from .waves import Waves
 
 
 @dataclass(frozen=True, slots=True)
 class FleetProgress:
-    """After a batch: `step` of `steps`, the latest record of each trial in training (None before its first), and why
-    others failed."""
+    """After a batch: `step` of `steps`, the latest record of each trial in training (None before its first), why
+    others failed, and how many wait for another wave."""
 
     step: int
     steps: int
     training: Mapping[str, Record | None]
     failed: Mapping[str, str]
+    waiting: int = 0
 
 
 def train_fleet(
@@ -59,8 +64,8 @@ def train_fleet(
         waiting = None if patience is None else Patience(time.monotonic() + patience, stop)
         for trial in trials:
             held.enter_context(folder_lock(trial.folder(students), waiting))
-        results, training = fleet.open(trials)
-        fleet.run(training, results, stop, progress)
+        results, waves = fleet.open(trials)
+        fleet.run(waves, results, stop, progress)
     if trials and all(result.status == "failed" for result in results.values()):
         reasons = "\n  ".join(f"{name}: {result.reason}" for name, result in results.items())
         raise StageFailed(f"every trial failed:\n  {reasons}")
@@ -85,8 +90,8 @@ class _Fleet:
     train: TrainSpec
     device: torch.device
 
-    def open(self, trials: Sequence[Trial]) -> tuple[dict[str, TrialResult], list[Training]]:
-        """Results of trials that are over, and the others, each ready at its own step."""
+    def open(self, trials: Sequence[Trial]) -> tuple[dict[str, TrialResult], Waves]:
+        """Results of trials that are over, and the others. Raises StageError for what cannot work, before any step."""
         for trial in trials:
             inputs, fingerprint = self.stream.input_shapes(trial.student.takes), self.stream.cache_fingerprint
             origin = origin_fingerprint(trial.student, self.shape)
@@ -94,19 +99,44 @@ class _Fleet:
             claim_folder(trial.folder(self.students), identity)
         results = {trial.name: ended for trial in trials if (ended := self._ended(trial)) is not None}
         todo = [trial for trial in trials if trial.name not in results]
+        waves = Waves(todo, self.train.at_once)
+        if waves.several:  # else the first wave checks them all
+            check_fleet(todo, self.stream, self.shape, self.train.steps)
         if needs_labels(todo):
             self.stream.require_labels()
-        built = [(trial, *assemble(trial, self.stream, self.shape, self.train.steps)) for trial in todo]
-        opened = [self._begin(*parts) for parts in built]
-        results |= {one.trial.name: one for one in opened if isinstance(one, TrialResult)}
-        return results, [one for one in opened if isinstance(one, Training)]
+        return results, waves
 
     def run(
+        self,
+        waves: Waves,
+        results: dict[str, TrialResult],
+        stop: Callable[[], bool],
+        progress: Callable[[FleetProgress], None],
+    ) -> None:
+        """Wave after wave, until no trial waits."""
+        while wave := waves.next():
+            training, crowded = self._open_wave(wave, results)
+            waves.back(crowded, len(training))
+            self._run_wave(training, results, stop, progress, waves)
+
+    def _open_wave(
+        self, wave: Sequence[Trial], results: dict[str, TrialResult]
+    ) -> tuple[list[Training], list[TrialResult]]:
+        """The trials of a wave, each ready at its own step, and the failures of those that found no memory."""
+        built = [(trial, *assemble(trial, self.stream, self.shape, self.train.steps)) for trial in wave]
+        built.reverse()
+        opened = [self._begin(*built.pop()) for _ in wave]  # one that finds no memory lets go of its own at once
+        crowded = [one for one in opened if isinstance(one, TrialResult)]
+        results |= {one.trial.name: one for one in crowded}
+        return [one for one in opened if isinstance(one, Training)], crowded
+
+    def _run_wave(
         self,
         training: list[Training],
         results: dict[str, TrialResult],
         stop: Callable[[], bool],
         progress: Callable[[FleetProgress], None],
+        waves: Waves,
     ) -> None:
         """One pass over the batches that some trial still needs. Trials that end leave `training`, and their memory."""
         steps = self.train.steps
@@ -115,11 +145,13 @@ class _Fleet:
             for one in training:
                 one.take(batch, shared)
             results |= {one.trial.name: one.result for one in training if one.result is not None}
+            crowded = [one.result for one in training if one.result is not None and one.result.no_memory]
             training[:] = [one for one in training if one.result is None]
+            waves.back(crowded, len(training))
             latest = {one.trial.name: one.latest for one in training}
-            failed = {name: result.reason for name, result in results.items() if result.reason is not None}
-            progress(FleetProgress(batch.step + 1, steps, latest, failed))
-            if training and stop():
+            failed = {name: one.reason for name, one in results.items() if one.reason and one.trial not in waves}
+            progress(FleetProgress(batch.step + 1, steps, latest, failed, len(waves)))
+            if (training or waves) and stop():
                 self._interrupt(training, batch.step + 1)
             if not training:
                 return

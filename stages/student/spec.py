@@ -156,6 +156,9 @@ class TrainSpec(BaseModel):
     window: int = Field(64, gt=0, description="blocks whose rows are shuffled together")
     shuffle_seed: int = Field(0, ge=0, description="seed of the stream's order, shared by all trials")
     device: str = "auto"
+    at_once: int | None = Field(
+        None, gt=0, description="trials in memory at a time; the others wait for the next wave. None: as many as fit"
+    )
     workers: int = Field(0, ge=0, description="processes that join batches; 0 uses a thread")
     checkpoint_every: int = Field(200, gt=0, description="steps")
     log_every: int = Field(20, gt=0, description="steps")

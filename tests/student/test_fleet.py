@@ -196,7 +196,9 @@ def test_a_failing_trial_is_dropped_and_the_others_go_on(
     (alone,) = fleet([memory.make_student()], train, "alone")
     assert weights(good.folder) == weights(alone.folder)
     assert set(seen[0].training) == {"bang/distilled/seed-0", "small/distilled/seed-0"}
-    assert set(seen[-2].training) == {"small/distilled/seed-0"}
+    beside = [set(state.training) for state in seen]
+    assert {"small/distilled/seed-0"} in beside
+    assert beside[-2] == {"bang/distilled/seed-0" if how == "memory" else "small/distilled/seed-0"}  # tried alone, last
     assert seen[-1].failed == {"bang/distilled/seed-0": bad.reason}
 
 

@@ -20,7 +20,8 @@ from ..stream.batch import Batch
 from .learner import Learner
 from .trial import Trial
 
-_MEMORY = ("out of memory", "can't allocate memory")  # how torch says it where it has no class of its own for it
+_NO_MEMORY = "out of memory"
+_MEMORY = (_NO_MEMORY, "can't allocate memory")  # how torch says it where it has no class of its own for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class TrialResult:
     status: Literal["finished", "failed"]
     step: int
     reason: str | None = None
+
+    @property
+    def no_memory(self) -> bool:
+        """Whether it failed for want of memory, which it may find when fewer train beside it."""
+        return self.status == "failed" and (self.reason or "").startswith(_NO_MEMORY)
 
 
 class Training:
@@ -137,5 +143,5 @@ def failure_reason(error: Exception) -> str:
     """One line about what ended a trial."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in _MEMORY):
-        return f"out of memory; a smaller student, fewer students at once or a smaller batch may fit ({text})"
+        return f"{_NO_MEMORY}; a smaller student, fewer students at once or a smaller batch may fit ({text})"
     return f"{type(error).__name__}: {text}"

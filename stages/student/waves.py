@@ -1,0 +1,39 @@
+"""Which trials train at the same time: as many as are allowed and fit, in their order; the others wait.
+
+A trial that finds no memory beside others waits too. Alone it would find no more, and has failed.
+"""
+
+from collections.abc import Sequence
+
+from .trial.training import TrialResult
+from .trial.trial import Trial
+
+
+class Waves:
+    """The trials that wait, and how many of them go next."""
+
+    def __init__(self, trials: Sequence[Trial], at_once: int | None) -> None:
+        self._waiting, self._at_once = list(trials), at_once or max(1, len(trials))
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, trial: Trial) -> bool:
+        return trial in self._waiting
+
+    @property
+    def several(self) -> bool:
+        """Whether not all go next."""
+        return len(self._waiting) > self._at_once
+
+    def next(self) -> list[Trial]:
+        """The trials of the next wave; none when no one waits."""
+        wave, self._waiting = self._waiting[: self._at_once], self._waiting[self._at_once :]
+        return wave
+
+    def back(self, crowded: Sequence[TrialResult], beside: int) -> None:
+        """Trials that found no memory while `beside` others had it go first in the next wave, which takes no more than
+        that many."""
+        if crowded and beside:
+            self._waiting[:0] = [one.trial for one in crowded]
+            self._at_once = min(self._at_once, beside)
