@@ -13,7 +13,7 @@ from ..config import Config
 from ..inspection import inspect_cache
 from ..launching.cost import jobs_cost
 from .disagreement import DisagreementSheet, disagreement_sheet
-from .ladder import Ladder, build_ladder
+from .ladder import Ladder, build_ladder, labels_rung
 from .ledger import KINDS, Ledger, build_ledger
 from .results import ArmResult, TeacherResult, arm_results, teacher_result
 from .set_results import Judged
@@ -83,7 +83,7 @@ def collect_report(
     judged = Judged(config.evaluate.figures, config.evaluate.primary_figure, main, digests)
     states = read_trials(config, cache, held_out, digests)
     teacher = teacher_result(config.run, held_out, judged)
-    arms = arm_results(states, teacher, judged)
+    arms = arm_results(states, teacher, judged, labels_rung(config))
     return Report(
         name=config.name,
         verdict=verdict(arms, teacher, judged.kind),

@@ -45,8 +45,7 @@ _Trials = dict[tuple[str, str], list[FinishedTrial]]
 
 def build_ladder(config: Config, finished: Sequence[FinishedTrial], judged: Judged) -> Ladder | None:
     """None where none is asked for, or fewer than two rungs are trained."""
-    asked = config.evaluate.ladder
-    names = [one.name for one in config.students] if asked is True else list(asked or ())
+    names = _names(config)
     arms: _Trials = {}
     for one in finished:
         arms.setdefault((one.trial.student.name, one.trial.arm), []).append(one)
@@ -58,6 +57,20 @@ def build_ladder(config: Config, finished: Sequence[FinishedTrial], judged: Judg
     shuffled = next(((n, "shuffled-cache") for n in reversed(names) if (n, "shuffled-cache") in arms), None)
     lowest = arms[keys[0]] if keys[0][1] == "labels-only" else None
     return Ladder(rungs, None if shuffled is None else _rung(arms[shuffled], lowest, judged))
+
+
+def labels_rung(config: Config) -> str | None:
+    """The student that is the ladder's rung of labels only and nothing else: what other rungs gain over labels is over
+    its trials. None where there is no such rung, or where rungs are not all of one architecture."""
+    rungs = [one for one in config.students if one.name in _names(config)]
+    if any((one.use, one.args) != (rungs[0].use, rungs[0].args) for one in rungs):
+        return None
+    return next((one.name for one in rungs if one.control == "labels-only"), None)
+
+
+def _names(config: Config) -> list[str]:
+    asked = config.evaluate.ladder
+    return [one.name for one in config.students] if asked is True else list(asked or ())
 
 
 def _keys(config: Config, names: Sequence[str], arms: _Trials) -> list[tuple[str, str]]:

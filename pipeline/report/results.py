@@ -32,8 +32,9 @@ class TeacherResult:
 @dataclass(frozen=True, slots=True)
 class ArmResult:
     """A student under one arm. `primary` is its primary figure; `retention` its share of the teacher's (where less is
-    better, the teacher's share of its own), None without one; `gain` how much better it is than the same student from
-    labels only, None for that arm itself; `reduction` the share of the teacher's parameters that it does without;
+    better, the teacher's share of its own), None without one; `gain` how much better it is than the same student (or
+    the ladder's lowest rung) from labels only, None for that arm itself; `reduction` the share of the teacher's
+    parameters that it does without;
     `sets` the same of the other held-out sets."""
 
     student: str
@@ -66,15 +67,19 @@ def teacher_result(run: Path, held_out: Cache, judged: Judged) -> TeacherResult:
     return TeacherResult(dict(held_out.manifest.teacher), evaluation, evaluation.metrics.get(judged.primary))
 
 
-def arm_results(states: TrialStates, teacher: TeacherResult, judged: Judged) -> tuple[ArmResult, ...]:
-    """One result for each student and arm with a finished trial, in the order of the configuration."""
+def arm_results(
+    states: TrialStates, teacher: TeacherResult, judged: Judged, labels: str | None = None
+) -> tuple[ArmResult, ...]:
+    """One result for each student and arm with a finished trial, in the order of the configuration. `labels` is the
+    student whose trials from labels only stand for those of students that have none."""
     arms: dict[tuple[str, str], list[FinishedTrial]] = {}
     for found in states.finished:
         _check(found, teacher, judged)
         arms.setdefault((found.trial.student.name, found.trial.arm), []).append(found)
+    shared = arms.get((labels or "", BASELINE), [])
     return tuple(
         _arm_result(
-            trials, states.failed, teacher, judged, [] if arm == BASELINE else arms.get((student, BASELINE), [])
+            trials, states.failed, teacher, judged, [] if arm == BASELINE else arms.get((student, BASELINE), shared)
         )
         for (student, arm), trials in arms.items()
     )

@@ -97,6 +97,27 @@ def test_rungs_may_be_named_in_another_order(two_sets: Any) -> None:
     assert ladder.rungs[2].values["main"].step.mean == pytest.approx(-0.10)
 
 
+@pytest.mark.parametrize("widths, gains", [([8], (0.10, -0.30)), ([9], (None, None))])
+def test_rungs_of_one_architecture_gain_over_the_rung_of_labels_only(
+    make_run: Any, widths: list[int], gains: tuple[float | None, float | None]
+) -> None:
+    students = [
+        {"name": "labels", "use": "cnn", "objective": OBJECTIVE, "args": {"widths": [8]}, "control": "labels-only"},
+        {"name": "kl", "use": "cnn", "objective": OBJECTIVE, "args": {"widths": widths}},
+        {"name": "cut", "use": "cnn", "objective": OBJECTIVE, "args": {"widths": [8]}, "control": "shuffled-cache"},
+    ]
+    evaluate = {"source": {"path": str(make_run.args[0] / "test-*.tar")}, "ladder": True}
+    run = make_run({}, students=students, evaluate=evaluate, train={"steps": 4, "seeds": [0, 1]})
+    for (student, arm), value in {("labels", "labels-only"): 0.4, ("kl", "distilled"): 0.5}.items():
+        for seed in (0, 1):
+            run.write_trial(arm, seed, value, student)
+            run.write_trial("shuffled-cache", seed, 0.1, "cut")
+    report = collect_report(run.config, run.cache, run.held_out, None)
+    found = [report.arm(*key).gain for key in (("kl", "distilled"), ("cut", "shuffled-cache"))]
+    assert [one and one.mean for one in found] == [gain and pytest.approx(gain) for gain in gains]
+    assert report.arm("labels", "labels-only").gain is None
+
+
 def test_the_page_shows_sets_ladder_and_breakdown_and_nothing_of_classes(two_sets: Any) -> None:
     run = two_sets()
     report = write_report(run.config, run.cache, run.held_out, run.images, {"other": run.held_out})
