@@ -22,7 +22,9 @@ def test_reading_arrays_imports_no_torch(tmp_path: Path) -> None:
 
 def test_the_command_line_imports_no_torch_before_a_verb_needs_it(tmp_path: Path) -> None:
     """`--help` and `jobs` answer at once."""
-    code = "import sys, teachercache.pipeline.cli, teachercache.pipeline.launching.progress; print('torch' in sys.modules)"
+    code = (
+        "import sys, teachercache.pipeline.cli, teachercache.pipeline.launching.progress; print('torch' in sys.modules)"
+    )
     assert python(code, tmp_path) == ["False"]
 
 
