@@ -10,6 +10,8 @@ from ..stages.student.fleet import FleetProgress, train_fleet
 from ..stages.student.models.builders import StudentShape
 from ..stages.student.stream.join import Join
 from ..stages.student.stream.stream import Stream
+from ..stages.student.sweep.halving import sweep_name
+from ..stages.student.sweep.stopped import is_over
 from ..stages.student.trial.training import TrialResult
 from ..stages.student.trial.trial import (
     Trial,
@@ -36,6 +38,7 @@ def train_trials(
 ) -> list[TrialResult]:
     """Train those trials that are not finished, and say how each ended. With `patience` (seconds) another process that
     trains one of them is no error, but waited for a while."""
+    require_competitors(config, trials)
     cache, join = open_joined(config)
     with progress_bar(f"{len(trials)} students", "steps") as bar:
         results = train_fleet(
@@ -51,6 +54,20 @@ def train_trials(
         )
     _tell(config, results)
     return results
+
+
+def require_competitors(config: Config, trials: Sequence[Trial]) -> None:
+    """Raise ConfigError where halving would compare a part of a sweep: all its trials train in one process."""
+    if config.train.halving is None:
+        return
+    sweeps = {sweep_name(trial.student) for trial in trials} - {None}
+    known, students = {trial.name for trial in trials}, config.run / "students"
+    for other in chosen_trials(config):
+        if sweep_name(other.student) in sweeps and other.name not in known and not is_over(other.folder(students)):
+            raise ConfigError(
+                f"train.halving: it compares all trials of a sweep, and {other.name} is not among those to train here; "
+                "train them in one process, without --student, --trials and several tasks, or leave halving out"
+            )
 
 
 def chosen_trials(config: Config, names: Collection[str] = (), text: str | None = None) -> tuple[Trial, ...]:
@@ -103,14 +120,14 @@ def _show(bar: Bar, state: FleetProgress) -> None:
     losses = [record.loss for record in state.training.values() if record is not None]
     if losses:
         failed = f", {len(state.failed)} failed" if state.failed else ""
-        bar.note(f"loss {min(losses):.3f} to {max(losses):.3f}{failed}")
+        waiting = f", {state.waiting} waiting" if state.waiting else ""
+        bar.note(f"loss {min(losses):.3f} to {max(losses):.3f}{failed}{waiting}")
 
 
 def _tell(config: Config, results: list[TrialResult]) -> None:
     finished = sum(result.status == "finished" for result in results)
     console.print(f"[green]trained[/green] {finished} of {counted(len(results), 'trial')} in {config.run / 'students'}")
     for result in results:
-        if result.status == "failed":
-            console.print(
-                f"[red]failed[/red] {result.trial.name} at step {result.step}: {result.reason}", soft_wrap=True
-            )
+        if result.status != "finished":
+            word = "[red]failed[/red]" if result.status == "failed" else "[yellow]stopped[/yellow]"
+            console.print(f"{word} {result.trial.name} at step {result.step}: {result.reason}", soft_wrap=True)

@@ -13,7 +13,7 @@ from ...cache.storage.address import open_store
 from ...cache.storage.store import Store
 from .task import Task
 
-_STUDENT, _FAILED = "student.json", "failed.json"
+_STUDENT, _FAILED, _STOPPED = "student.json", "failed.json", "stopped.json"
 
 
 class FinishedShards:
@@ -55,8 +55,8 @@ def _receipts(store: Store, places: Mapping[str, int], count: int | None = None)
 
 
 def finished_trials(task: Task, students: Path) -> tuple[int, int, int]:
-    """Trials of a task that are finished, that have failed, and all."""
+    """Trials of a task that are finished (or were stopped as weak ones), that have failed, and all."""
     folders = [students / trial for trial in task.trials]
-    finished = [(folder / _STUDENT).exists() for folder in folders]
+    finished = [(folder / _STUDENT).exists() or (folder / _STOPPED).exists() for folder in folders]
     failed = [not done and (folder / _FAILED).exists() for done, folder in zip(finished, folders, strict=True)]
     return sum(finished), sum(failed), len(folders)

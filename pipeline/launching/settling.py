@@ -12,6 +12,7 @@ from ...cache import CacheError
 from ...stages.deploy.record import EVALUATION
 from ...stages.errors import Interrupted, StageError
 from ...stages.student.files.saved import is_saved
+from ...stages.student.sweep.stopped import is_over
 from ..config import Config
 from ..console import console
 from ..jobs import judging_sources, open_set, open_training
@@ -48,7 +49,7 @@ def _require_evaluations(config: Config) -> None:
 def _require_students(config: Config) -> None:
     trials = chosen_trials(config)
     folders = {trial.name: trial.folder(config.run / "students") for trial in trials}
-    open_ = [name for name, folder in folders.items() if not is_saved(folder) and not (folder / "failed.json").exists()]
+    open_ = [name for name, folder in folders.items() if not is_over(folder) and not (folder / "failed.json").exists()]
     if open_:
         some = ", ".join(open_[:5]) + (", ..." if len(open_) > 5 else "")
         raise StageError(

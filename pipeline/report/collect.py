@@ -41,6 +41,7 @@ class Report:
     config: Mapping[str, Any]
     judged: Judged
     ladder: Ladder | None = None
+    stopped: tuple[str, ...] = ()
 
     @property
     def kind(self) -> FigureKind:
@@ -90,6 +91,7 @@ def collect_report(
         teacher=teacher,
         students=arms,
         failed=states.failed,
+        stopped=states.stopped,
         waiting=tuple(trial.name for trial in states.waiting),
         samples=teacher.evaluation.samples,
         cache=inspect_cache(cache),

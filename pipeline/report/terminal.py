@@ -82,6 +82,8 @@ def problem_lines(report: Report) -> Iterable[str]:
     """One line for each failed trial, and one for those that are not trained yet."""
     for one in report.failed:
         yield f"{one.student}/{one.arm}/seed-{one.seed} failed: {one.reason}"
+    for line in report.stopped:
+        yield f"stopped at a rung: {line}"
     if report.waiting:
         yield f"not trained yet: {', '.join(report.waiting)}"
 

@@ -39,11 +39,13 @@ class FailedTrial:
 
 @dataclass(frozen=True, slots=True)
 class TrialStates:
-    """The trials of a configuration, in its order; `waiting` are not trained to the end yet."""
+    """The trials of a configuration, in its order; `waiting` are not trained to the end yet, `stopped` weak ones
+    of a sweep, with the reason."""
 
     finished: tuple[FinishedTrial, ...]
     failed: tuple[FailedTrial, ...]
     waiting: tuple[Trial, ...]
+    stopped: tuple[str, ...] = ()
 
 
 def read_trials(config: Config, cache: Cache, held_out: Cache, others: Mapping[str, str] | None = None) -> TrialStates:
@@ -52,7 +54,7 @@ def read_trials(config: Config, cache: Cache, held_out: Cache, others: Mapping[s
     Raises ReportError when nothing is trained, or a trained student is not evaluated: it names the command to run.
     Raises StageError when a trial was trained with other settings, or from another cache, than the report would say.
     """
-    students, finished, failed, waiting = config.run / "students", [], [], []
+    students, finished, failed, waiting, stopped = config.run / "students", [], [], [], []
     for trial in plan_trials(config.students, config.train, judged_outputs(config.evaluate.chosen_metrics)):
         folder = trial.folder(students)
         if (folder / "trial.json").exists():
@@ -63,13 +65,15 @@ def read_trials(config: Config, cache: Cache, held_out: Cache, others: Mapping[s
             finished.append(FinishedTrial(trial, folder, evaluation, history))
         elif is_saved(folder):
             raise ReportError(f"{folder} is trained and not evaluated; run `teachercache evaluate`, then report again")
+        elif config.train.halving and (stop := read_json(folder / "stopped.json")) is not None:
+            stopped.append(f"{trial.name}: {stop.get('reason')}")
         elif (failure := read_json(folder / "failed.json")) is not None:
             failed.append(_failed(trial, failure))
         else:
             waiting.append(trial)
     if not finished:
         raise ReportError(_nothing(students, failed))
-    return TrialStates(tuple(finished), tuple(failed), tuple(waiting))
+    return TrialStates(tuple(finished), tuple(failed), tuple(waiting), tuple(stopped))
 
 
 def _failed(trial: Trial, failure: dict[str, object]) -> FailedTrial:

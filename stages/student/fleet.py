@@ -21,6 +21,8 @@ from .files.saved import is_saved
 from .models.builders import StudentShape, origin_fingerprint
 from .spec import TrainSpec
 from .stream.batch_stream import BatchStream
+from .sweep.halving import check_comparable, halve, rung_steps
+from .sweep.stopped import note_stop
 from .trial.assembly import assemble, shape_of
 from .trial.learner import Learner, PhaseParts
 from .trial.training import Training, TrialResult, failure_reason, note_failure
@@ -64,8 +66,8 @@ def train_fleet(
         waiting = None if patience is None else Patience(time.monotonic() + patience, stop)
         for trial in trials:
             held.enter_context(folder_lock(trial.folder(students), waiting))
-        results, waves = fleet.open(trials)
-        fleet.run(waves, results, stop, progress)
+        results = fleet.open(trials)
+        fleet.run(trials, results, stop, progress)
     if trials and all(result.status == "failed" for result in results.values()):
         reasons = "\n  ".join(f"{name}: {result.reason}" for name, result in results.items())
         raise StageFailed(f"every trial failed:\n  {reasons}")
@@ -90,8 +92,8 @@ class _Fleet:
     train: TrainSpec
     device: torch.device
 
-    def open(self, trials: Sequence[Trial]) -> tuple[dict[str, TrialResult], Waves]:
-        """Results of trials that are over, and the others. Raises StageError for what cannot work, before any step."""
+    def open(self, trials: Sequence[Trial]) -> dict[str, TrialResult]:
+        """Results of trials that are over. Raises StageError for what cannot work, before any step."""
         for trial in trials:
             inputs, fingerprint = self.stream.input_shapes(trial.student.takes), self.stream.cache_fingerprint
             origin = origin_fingerprint(trial.student, self.shape)
@@ -99,25 +101,35 @@ class _Fleet:
             claim_folder(trial.folder(self.students), identity)
         results = {trial.name: ended for trial in trials if (ended := self._ended(trial)) is not None}
         todo = [trial for trial in trials if trial.name not in results]
-        waves = Waves(todo, self.train.at_once)
-        if waves.several:  # else the first wave checks them all
+        if len(todo) > (self.train.at_once or len(todo)):  # else the first wave checks them all
             check_fleet(todo, self.stream, self.shape, self.train.steps)
         if needs_labels(todo):
             self.stream.require_labels()
-        return results, waves
+        rung_steps(self.train)
+        return results
 
     def run(
         self,
-        waves: Waves,
+        trials: Sequence[Trial],
         results: dict[str, TrialResult],
         stop: Callable[[], bool],
         progress: Callable[[FleetProgress], None],
     ) -> None:
-        """Wave after wave, until no trial waits."""
-        while wave := waves.next():
-            training, crowded = self._open_wave(wave, results)
-            waves.back(crowded, len(training))
-            self._run_wave(training, results, stop, progress, waves)
+        """Wave after wave, until no trial waits; at each rung of a sweep its weak trials stop."""
+        for until in (*rung_steps(self.train), self.train.steps):
+            waves = Waves([trial for trial in trials if trial.name not in results], self.train.at_once)
+            while wave := waves.next():
+                training, crowded = self._open_wave(wave, results)
+                waves.back(crowded, len(training))
+                self._run_wave(training, until, results, stop, progress, waves)
+            if until < self.train.steps:
+                self._halve(trials, results, until)
+
+    def _halve(self, trials: Sequence[Trial], results: dict[str, TrialResult], step: int) -> None:
+        there = [one for one in trials if one.name not in results or results[one.name].status != "stopped"]
+        for weak in halve(there, self.students, self.train, step):
+            if weak.trial.name not in results:
+                results[weak.trial.name] = note_stop(weak, weak.trial.folder(self.students))
 
     def _open_wave(
         self, wave: Sequence[Trial], results: dict[str, TrialResult]
@@ -125,6 +137,8 @@ class _Fleet:
         """The trials of a wave, each ready at its own step, and the failures of those that found no memory."""
         built = [(trial, *assemble(trial, self.stream, self.shape, self.train.steps)) for trial in wave]
         built.reverse()
+        for trial, _, phases in built:
+            check_comparable(trial, (name for part in phases for name in part.objective.weights({})), self.train)
         opened = [self._begin(*built.pop()) for _ in wave]  # one that finds no memory lets go of its own at once
         crowded = [one for one in opened if isinstance(one, TrialResult)]
         results |= {one.trial.name: one for one in crowded}
@@ -133,14 +147,16 @@ class _Fleet:
     def _run_wave(
         self,
         training: list[Training],
+        until: int,
         results: dict[str, TrialResult],
         stop: Callable[[], bool],
         progress: Callable[[FleetProgress], None],
         waves: Waves,
     ) -> None:
-        """One pass over the batches that some trial still needs. Trials that end leave `training`, and their memory."""
-        steps = self.train.steps
-        for batch in self.stream.batches(min((one.step for one in training), default=steps), steps):
+        """One pass over the batches up to `until` that some trial still needs. Trials that end leave `training`, and
+        their memory; the others are kept on the disk."""
+        steps, start = self.train.steps, min((one.step for one in training), default=until)
+        for batch in self.stream.batches(start, until) if start < until else ():
             shared = batch.shared()
             for one in training:
                 one.take(batch, shared)
@@ -149,12 +165,19 @@ class _Fleet:
             training[:] = [one for one in training if one.result is None]
             waves.back(crowded, len(training))
             latest = {one.trial.name: one.latest for one in training}
-            failed = {name: one.reason for name, one in results.items() if one.reason and one.trial not in waves}
+            failed = {
+                name: one.reason
+                for name, one in results.items()
+                if one.status == "failed" and one.reason and one.trial not in waves
+            }
             progress(FleetProgress(batch.step + 1, steps, latest, failed, len(waves)))
             if (training or waves) and stop():
                 self._interrupt(training, batch.step + 1)
             if not training:
                 return
+        for one in training:
+            one.pause()
+        results |= {one.trial.name: one.result for one in training if one.result is not None}
 
     def _interrupt(self, training: Sequence[Training], step: int) -> None:
         for one in training:
@@ -166,6 +189,9 @@ class _Fleet:
         folder = trial.folder(self.students)
         if is_saved(folder):
             return TrialResult(trial, folder, "finished", self.train.steps)
+        stopped = read_json(folder / "stopped.json")
+        if stopped is not None and self.train.halving is not None:
+            return TrialResult(trial, folder, "stopped", stopped["step"], stopped["reason"])
         failed = read_json(folder / "failed.json")
         if failed is None or not failed["final"]:
             return None

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ...data.spec import PixelOperationSpec
 from .inputs.spec import InputSource, InputSpec
 from .objective.spec import TermSpec
+from .sweep.halving_spec import HalvingSpec
 from .sweep.spec import SweepSpec
 from .trial.spec import PhaseSpec, SelectSpec
 
@@ -159,6 +160,7 @@ class TrainSpec(BaseModel):
     at_once: int | None = Field(
         None, gt=0, description="trials in memory at a time; the others wait for the next wave. None: as many as fit"
     )
+    halving: HalvingSpec | None = Field(None, description="weak trials of a sweep stop early; none: all go to the end")
     workers: int = Field(0, ge=0, description="processes that join batches; 0 uses a thread")
     checkpoint_every: int = Field(200, gt=0, description="steps")
     log_every: int = Field(20, gt=0, description="steps")

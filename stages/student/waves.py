@@ -21,11 +21,6 @@ class Waves:
     def __contains__(self, trial: Trial) -> bool:
         return trial in self._waiting
 
-    @property
-    def several(self) -> bool:
-        """Whether not all go next."""
-        return len(self._waiting) > self._at_once
-
     def next(self) -> list[Trial]:
         """The trials of the next wave; none when no one waits."""
         wave, self._waiting = self._waiting[: self._at_once], self._waiting[self._at_once :]

@@ -26,11 +26,11 @@ _MEMORY = (_NO_MEMORY, "can't allocate memory")  # how torch says it where it ha
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """How a trial ended, in `folder`, after `step` steps; `reason` says why it failed."""
+    """How a trial ended, in `folder`, after `step` steps; `reason` says why it failed, or was stopped as a weak one."""
 
     trial: Trial
     folder: Path
-    status: Literal["finished", "failed"]
+    status: Literal["finished", "failed", "stopped"]
     step: int
     reason: str | None = None
 
@@ -94,6 +94,12 @@ class Training:
         self._history.sync()
         save_checkpoint(self._checkpoints, self.learner.checkpoint())
 
+    def pause(self) -> None:
+        """Keep the state for another wave."""
+        self.checkpoint()
+        if self.result is None:
+            self._events.close()
+
     def _fail(self, reason: str, final: bool, details: str | None = None) -> None:
         self._end(note_failure(self.trial, self.folder, self.step, reason, final, details))
 
@@ -116,7 +122,8 @@ class Training:
             save_student(
                 self.folder, self.trial, self.learner.student, self._shape, self.learner.step, self.learner.seconds
             )
-        (self.folder / "failed.json").unlink(missing_ok=True)
+        for name in ("failed.json", "stopped.json"):
+            (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self._checkpoints, ignore_errors=True)
         self._end(TrialResult(self.trial, self.folder, "finished", self.step))
 
