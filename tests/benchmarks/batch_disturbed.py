@@ -11,6 +11,8 @@ import random
 import signal
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,36 +69,42 @@ def _bench(root: Path, cluster: Cluster) -> Bench:
 
 
 def _disturb(bench: Bench, cluster: Cluster) -> dict[str, int]:
-    """Preempt and kill tasks that have heard something since their start, in random order."""
-    plan = ["preempt"] * PREEMPTIONS + ["kill"] * KILLS
-    random.shuffle(plan)
+    """Preempt and kill tasks that have heard something since their start, in random order. A preemption takes a node,
+    and so one or two tasks."""
     array = json.loads((bench.job / "job.json").read_text())["stages"][0]["arrays"][0]["id"]
-    for number, what in enumerate(plan):
-        task, pid = _some_task(bench)
-        before = len(bench.attempts("cache-?", "again"))
-        if what == "kill":
+    killed, gone = 0, set[int]()
+    while (preempted := len(bench.attempts("cache-?", "again"))) < PREEMPTIONS or killed < KILLS:
+        task, pid = _some_task(bench, gone)
+        if killed < KILLS and (preempted >= PREEMPTIONS or random.random() < 0.5):
             os.kill(pid, signal.SIGKILL)
+            gone.add(pid)
+            killed += 1
         else:
             node = cluster.call("squeue", "-h", "-j", f"{array}_{task[-1]}", "-o", "%N").strip()
-            free = 2 - len(cluster.call("squeue", "-h", "-r", "-t", "R", "-w", node, "-o", "%i").split())
-            cluster.call("sbatch", "-p", "high", "-w", node, f"-n{free + 1}", "-o", "/dev/null", "--wrap", "sleep 1")
-            _wait(bench, before)
-        print(f"{number}: {what} {task}", file=sys.stderr)
-    return {"preempted": len(bench.attempts("cache-?", "again")), "killed": len(bench.attempts("cache-?", "running"))}
+            cluster.call("sbatch", "-p", "high", "-w", node, "-n2", "-o", "/dev/null", "--wrap", "sleep 1")
+            with suppress(TimeoutError):
+                until(partial(_more_preempted, bench, preempted), 40)
+        print(f"{preempted} preempted, {killed} killed", file=sys.stderr)
+    return {"preempted": preempted, "killed": killed}
 
 
-def _wait(bench: Bench, before: int) -> None:
-    until(lambda: len(bench.attempts("cache-?", "again")) > before, 60)
+def _more_preempted(bench: Bench, before: int) -> bool:
+    return len(bench.attempts("cache-?", "again")) > before
 
 
-def _some_task(bench: Bench) -> tuple[str, int]:
+def _some_task(bench: Bench, gone: set[int]) -> tuple[str, int]:
     """A task in the middle of its work, and its process."""
     while True:
         found = bench.attempts("cache-[0-3]", "running")
         for path in random.sample(found, len(found)):
             pid = int(json.loads(path.read_text())["pid"])
             heard = bench.root / "heard" / str(pid)
-            if Path(f"/proc/{pid}").exists() and heard.exists() and len(heard.read_text().split()) >= 2 * ROWS:
+            if (
+                pid not in gone
+                and Path(f"/proc/{pid}").exists()
+                and heard.exists()
+                and len(heard.read_text().split()) >= 2 * ROWS
+            ):
                 return path.name.split(".")[0], pid
         time.sleep(0.2)
 

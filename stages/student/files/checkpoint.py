@@ -43,7 +43,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> None
     data = tensor_bytes(checkpoint.tensors)
     numbers = {"format": _FORMAT, "step": checkpoint.step, "xxh3": _digest(data), "numbers": dict(checkpoint.numbers)}
     with write_errors(final):
-        for last in (False, False, True):
+        for last in (False, False, False, False, True):
             try:
                 temporary.mkdir(parents=True)
                 write_synced(temporary / _TENSORS, data)

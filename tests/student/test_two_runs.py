@@ -1,0 +1,84 @@
+"""Two runs of one trial: the lock is let go by death, waited for a while, and nothing that is written relies on it."""
+
+import multiprocessing
+import os
+import signal
+import time
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+import torch
+
+from teachercache.stages.errors import Interrupted, StageError
+from teachercache.stages.student.files.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from teachercache.stages.student.files.history import History, Record, read_history
+from teachercache.stages.student.files.lock import Patience, folder_lock
+
+
+def hold(folder: Path, held: Event) -> None:
+    with folder_lock(folder):
+        held.set()
+        time.sleep(60)
+
+
+def test_a_holder_that_is_killed_never_blocks_and_one_that_lives_is_waited_for(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held = context.Event()
+    holder = context.Process(target=hold, args=(tmp_path, held))
+    holder.start()
+    assert held.wait(60) and holder.pid is not None
+    with pytest.raises(StageError, match="another process is training"), folder_lock(tmp_path):
+        pass
+    with pytest.raises(Interrupted), folder_lock(tmp_path, Patience(time.monotonic() + 60, lambda: True)):
+        pass
+    started = time.monotonic()
+    with folder_lock(tmp_path, Patience(started + 0.5)):  # nobody may be kept waiting for ever
+        assert 0.4 < time.monotonic() - started < 10
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join()
+    with folder_lock(tmp_path):
+        pass
+
+
+def checkpoint(step: int) -> Checkpoint:
+    return Checkpoint(step, {"weight": torch.full((3,), float(step))}, {"step": step})
+
+
+def save_all(folder: Path, steps: int) -> None:
+    for step in range(1, steps + 1):
+        save_checkpoint(folder, checkpoint(step))
+        if step % 8:
+            continue
+        found = load_checkpoint(folder)  # removes what a killed run has begun, and what the other is writing
+        assert found is not None and torch.equal(found.tensors["weight"], checkpoint(found.step).tensors["weight"])
+
+
+def test_two_runs_that_save_the_same_checkpoints_leave_whole_ones(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    runs = [context.Process(target=save_all, args=(tmp_path, 40)) for _ in range(2)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert [run.exitcode for run in runs] == [0, 0]
+    found = load_checkpoint(tmp_path)
+    assert found is not None and found.step == 40
+    assert not list(tmp_path.glob(".step-*"))
+
+
+def record(step: int) -> Record:
+    return Record(step, 1.0, {}, 0.1, 1.0, 0.5, 0)
+
+
+def test_the_run_that_finishes_leaves_its_own_history(tmp_path: Path) -> None:
+    first, second = History(tmp_path / "history.jsonl"), History(tmp_path / "history.jsonl")
+    for step in range(1, 6):
+        first.append(record(step))
+    second.truncate(3)
+    for step in range(4, 8):
+        first.append(record(step + 2))
+        second.append(record(step))
+    assert [it["step"] for it in read_history(tmp_path / "history.jsonl")] != list(range(1, 8))
+    second.finish()
+    assert [it["step"] for it in read_history(tmp_path / "history.jsonl")] == list(range(1, 8))
