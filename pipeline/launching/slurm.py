@@ -54,10 +54,10 @@ class Slurm:
         before: list[str] = []
         try:
             for stage in job.stages:
-                arrays = [replace(array, id=_submit(job, stage, array, before)) for array in stage.arrays]
-                job = job.with_stage(replace(stage, arrays=tuple(arrays)))
-                write_job(job)
-                before = [array.id for array in arrays]
+                for array in stage.arrays:
+                    job = _with_id(job, stage.name, array, _submit(job, stage, array, before))
+                    write_job(job)  # after each: whatever happens to this process, `jobs` knows what was submitted
+                before = [array.id for it in job.stages if it.name == stage.name for array in it.arrays]
         except LaunchError:
             self.cancel(job)
             raise
@@ -81,6 +81,13 @@ class Slurm:
         ids = [array.id for stage in job.stages for array in stage.arrays if array.id]
         if ids:
             _call("scancel", *ids)
+
+
+def _with_id(job: Job, name: str, array: Array, id: str) -> Job:
+    """The job with the id of one array."""
+    stage = next(stage for stage in job.stages if stage.name == name)
+    arrays = tuple(replace(array, id=id) if it.first == array.first else it for it in stage.arrays)
+    return job.with_stage(replace(stage, arrays=arrays))
 
 
 def _submit(job: Job, stage: Stage, array: Array, after: Sequence[str]) -> str:

@@ -91,6 +91,22 @@ def test_slurm_that_is_not_there_is_said_in_one_line(run: Run, recipe: Path, mon
     assert "which is not on this machine" in run("cache", "build", recipe, "--launch", "slurm", code=2)
 
 
+def test_a_chain_that_is_refused_in_the_middle_is_taken_back(
+    run: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sbatch is a script here that refuses the third array; a real one does so where a limit of jobs is reached."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    count, cancelled = tmp_path / "count", tmp_path / "cancelled"
+    sbatch = f'echo x >> {count}; n=$(wc -l < {count}); [ $n -lt 3 ] && echo $n || {{ echo "limit" >&2; exit 1; }}'
+    for name, text in {"sbatch": sbatch, "scancel": f'echo "$@" > {cancelled}', "scontrol": "exit 1"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    assert "sbatch refused: limit" in run("run", recipe, "--launch", "slurm", code=2)
+    assert cancelled.read_text().split() == ["1", "2"]
+
+
 def test_a_part_of_the_cache_and_some_trials(run: Run, recipe: Path, tmp_path: Path) -> None:
     run("cache", "build", recipe, "--part", "training", "--shards", "1-2")
     assert open_cache(tmp_path / "run" / "cache").shards == ("train-1", "train-2")
