@@ -16,9 +16,10 @@ import typer
 from PIL import Image
 
 from ..emoji.art import PACKAGES, SEEN, STYLES, UNSEEN, Style, on_colour, read_style
-from ..emoji.concepts import Concept, in_every_seen_style, read_concepts
+from ..emoji.concepts import GROUPS, Concept, in_every_seen_style, read_concepts
 from ..emoji.drawing_lots import choose, draw, shuffled
 from ..sample_shards import lossless, write_shards
+from .retrieval import PROMPTS
 
 SAMPLES = Path("data/samples/emoji")
 SIDE, _COLOURS = 32, 32
@@ -67,7 +68,7 @@ def make_samples(
     packages: Annotated[Path, typer.Option(help="folder in which npm installed the art")] = PACKAGES,
     output: Annotated[Path, typer.Option(help="folder of the shards")] = SAMPLES,
 ) -> None:
-    """Writes train-*.tar, seen-*.tar, unseen-style-*.tar and unseen-concepts-*.tar."""
+    """Writes train-*.tar, seen-*.tar, unseen-style-*.tar, unseen-concepts-*.tar and prompts-*.tar."""
     styles = {name: read_style(name, packages) for name in STYLES}
     concepts = in_every_seen_style(read_concepts(packages, styles["noto"]), styles)
     split = split_concepts(concepts, styles[UNSEEN])
@@ -85,6 +86,7 @@ def make_samples(
     for name, pairs in sets.items():
         samples = [_sample(name, concept, styles[style]) for concept, style in pairs]
         size += write_shards(output, name, samples, _TRAIN_SHARDS if name == "train" else 1)
+    size += write_shards(output, "prompts", prompt_samples(), 1)
     counts = ", ".join(f"{name} {len(pairs)}" for name, pairs in sets.items())
     print(f"{output}: {len(split.known)} known concepts, {len(split.new)} new ones; {counts}; {size:,} bytes")
 
@@ -93,6 +95,14 @@ def picture(concept: Concept, style: Style) -> np.ndarray:
     """On white, in few colours: uint8 (SIDE, SIDE, 3)."""
     whole = Image.fromarray(on_colour(style.draw(concept.icon, SIDE), (255, 255, 255)))
     return np.asarray(whole.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB"))
+
+
+def prompt_samples() -> list[dict[str, Any]]:
+    """What stands for each group in zero-shot evaluation: texts without a picture."""
+    return [
+        {"__key__": f"prompt-{name.replace(' ', '-')}", "json": json.dumps([text]).encode(), "cls": str(group).encode()}
+        for group, (name, text) in enumerate(zip(GROUPS, PROMPTS, strict=True))
+    ]
 
 
 def _sample(split: str, concept: Concept, style: Style) -> dict[str, Any]:
