@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count, cycle, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader
 from w1 import BATCH, WIDTHS, random_rows, row_index
 
 from teachercache.cache import Cache, Manifest, SignalSchema, create_cache, open_cache
+from teachercache.data import ViewPolicy, ViewsSpec
 from teachercache.stages.cache_identity import PIXELS
 from teachercache.stages.dataset import CacheDataset
 from teachercache.stages.student.spec import TrainSpec
@@ -120,7 +120,7 @@ def _width(batch: Fed, steps: int) -> int:
 def _streamed(cache: Cache, steps: int) -> Iterator[Fed]:
     """What students train from: joined, copied and decoded by the stream."""
     train = TrainSpec(steps=steps, batch_size=BATCH)
-    join: Any = Join(cache, None, None)  # type: ignore[arg-type]  # the cache keeps the pixels: no source is asked
+    join = Join(cache, None, ViewPolicy(ViewsSpec()))  # type: ignore[arg-type]  # it keeps the pixels: no source is asked
     for batch in Stream(cache, join, train, list(WIDTHS), torch.device("cpu"), False).batches(0, steps):
         yield batch.views, batch.signals["logits"], batch.signals["embedding"]  # type: ignore[misc]
 

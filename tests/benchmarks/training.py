@@ -7,7 +7,7 @@ its batches.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,7 @@ from contest import Contender, Watch, contest
 from figure import Figure, compared
 from teachers import recipe, shipped
 
-from teachercache.cache import Cache, SignalSchema, open_cache
+from teachercache.cache import Cache, open_cache
 from teachercache.data import ViewPolicy, open_source
 from teachercache.stages.student.fleet import BatchStream, FleetProgress, train_fleet
 from teachercache.stages.student.models.builders import StudentShape
@@ -68,12 +68,12 @@ def measure(tiny: bool, scratch: Path) -> list[Figure]:
 class _Remembered:
     """A stream whose batches lie in memory."""
 
-    signals: Mapping[str, SignalSchema]
-    cache_fingerprint: Mapping[str, Any]
+    stream: BatchStream
     kept: Sequence[Batch]
 
-    def require_labels(self) -> None:
-        """They were there when the batches were made."""
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's that made them."""
+        return getattr(self.stream, name)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         return iter(self.kept[start:stop])
@@ -93,7 +93,7 @@ class _Training:
         streams = {number: self._stream(cache, trials, number) for number in workers}
         first = next(iter(streams.values()))
         kept = list(first.batches(0, self._size.steps))
-        remembered = _Remembered(first.signals, first.cache_fingerprint, kept)
+        remembered = _Remembered(first, kept)
         contenders = {"in memory": self._fed(trials, remembered, cache)}
         contenders |= {f"{number} workers": self._fed(trials, stream, cache) for number, stream in streams.items()}
         outcome = contest(contenders, self._size.rounds, warm_up=False)
