@@ -120,7 +120,8 @@ def _width(batch: Fed, steps: int) -> int:
 def _streamed(cache: Cache, steps: int) -> Iterator[Fed]:
     """What students train from: joined, copied and decoded by the stream."""
     train = TrainSpec(steps=steps, batch_size=BATCH)
-    join = Join(cache, None, ViewPolicy(ViewsSpec()))  # type: ignore[arg-type]  # it keeps the pixels: no source is asked
+    source: Any = SimpleNamespace(kinds={"image": "image"})  # the cache keeps the pixels: it is asked for nothing else
+    join = Join(cache, source, ViewPolicy(ViewsSpec()))
     for batch in Stream(cache, join, train, list(WIDTHS), torch.device("cpu"), False).batches(0, steps):
         yield batch.views, batch.signals["logits"], batch.signals["embedding"]  # type: ignore[misc]
 
