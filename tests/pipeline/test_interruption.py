@@ -23,7 +23,7 @@ def begun(arguments: list[str], folder: Path, mark: str) -> subprocess.Popen[str
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_while_modules_are_imported_says_try_again(number: int, tmp_path: Path) -> None:
-    """The import of the command line takes most of a second; it is drawn out here, so that the signal surely hits it."""
+    """The command line takes most of a second to import; it is drawn out here, so that the signal surely hits it."""
     code = """
         import sys, time
         class Slow:
