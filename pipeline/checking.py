@@ -145,15 +145,15 @@ def _try_students(
         return {}, 0.0
     sets = build_few(config, _SAMPLES, folder)
     device = pick_device(config.train.device)
-    train = _short(config.train)
+    train = _short(config.train, trials)
     cache, join = cache_to_try(config, job, cache, needed_signals(trials))
     signals = [name for name in needed_signals(trials) if name in cache.manifest.signals]
     sources, fields = needed_sources(trials), needed_fields(trials)
     stream = Stream(cache, join, train, signals, device, needs_shuffled(trials), sources, fields)
     shape = student_shape(config, cache)
-    check_fleet(trials, stream, shape, train.steps)
+    check_fleet(trials, stream, shape, config.train.steps)
     moments: list[float] = []
-    tried = tuple({(trial.student.name, trial.arm): trial for trial in trials}.values())
+    tried = tuple({(trial.student.name, trial.arm): _all_phases(trial) for trial in trials}.values())
     results = train_fleet(
         tried, stream, shape, folder / "students", train, device, progress=lambda _: moments.append(perf_counter())
     )
@@ -165,10 +165,20 @@ def _try_students(
     return {result.trial.student.name: _parameters(result.folder) for result in results}, step
 
 
-def _short(train: TrainSpec) -> TrainSpec:
-    """The same batches for a few steps; the two samples must do for the labelled ones."""
+def _short(train: TrainSpec, trials: tuple[Trial, ...]) -> TrainSpec:
+    """The same batches for a few steps, one a phase at least; the two samples must do for the labelled ones."""
     labelled = None if train.labelled is None else train.labelled.model_copy(update={"count": 1})
-    return train.model_copy(update={"steps": _STEPS + 1, "labelled": labelled, "checkpoint_every": 10**9})
+    steps = max(_STEPS + 1, *(len(trial.student.course) for trial in trials))
+    return train.model_copy(update={"steps": steps, "labelled": labelled, "checkpoint_every": 10**9})
+
+
+def _all_phases(trial: Trial) -> Trial:
+    """The same trial with phases of equal length: few steps must do for the shortest of them."""
+    phases = trial.student.phases
+    if phases is None:
+        return trial
+    equal = tuple(phase.model_copy(update={"share": 1 / len(phases)}) for phase in phases)
+    return replace(trial, student=trial.student.model_copy(update={"phases": equal}))
 
 
 def _parameters(folder: Path) -> int:
