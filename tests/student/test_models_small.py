@@ -52,6 +52,15 @@ def test_padded_places_change_nothing(
             assert not longer[name][:, 4:].any() if name.startswith(("hidden", "text.hidden", "slices")) else True
 
 
+@pytest.mark.parametrize(("use", "name"), [("slices", "volume"), ("lstm", "sequence")])
+def test_whole_numbers_are_seen_as_the_numbers_that_they_are(students: ModuleType, use: str, name: str) -> None:
+    student, inputs = students.built(use, (name,), ("logits",), {}), students.batch((name,))
+    whole = {**inputs, name: (4 * inputs[name]).to(torch.int64)}
+    with torch.no_grad():
+        found = student(whole)["logits"]
+        assert torch.equal(found, student({**whole, name: whole[name].float()})["logits"])
+
+
 def test_a_row_is_seen_alone(students: ModuleType) -> None:
     """What is said of a row does not depend on the others of its batch, but for logits between rows."""
     for use, takes, args, outputs in CASES:

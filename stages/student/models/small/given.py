@@ -41,6 +41,11 @@ def real_places(inputs: Mapping[str, Tensor], name: str) -> Tensor:
     return torch.arange(values.shape[1], device=values.device) < lengths[:, None]
 
 
+def as_numbers(values: Tensor) -> Tensor:
+    """An array as a layer takes it: whole numbers and true or false as float32, floating point as it is."""
+    return values if values.is_floating_point() else values.float()
+
+
 def last_real(values: Tensor, real: Tensor) -> Tensor:
     """The last real place of each row: (B, T, D) -> (B, D)."""
     last = real.sum(dim=1).clamp_min(1) - 1

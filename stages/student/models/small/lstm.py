@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ....errors import StageError
 from ...inputs.shape import InputShape
-from .given import check_names, head_sizes, last_real, mean_real, one_input, real_places, refuse_others
+from .given import as_numbers, check_names, head_sizes, last_real, mean_real, one_input, real_places, refuse_others
 
 _WHO = "lstm"
 
@@ -34,7 +34,8 @@ class Lstm(nn.Module):
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         real = real_places(inputs, self._sequence)
         # nothing of the padding on the right comes back to real places: every layer reads from left to right
-        state = self.enter(inputs[self._sequence]).masked_fill(~real[:, :, None], 0.0)
+        values = inputs[self._sequence]  # (B, T) are token ids
+        state = self.enter(as_numbers(values) if values.ndim == 3 else values).masked_fill(~real[:, :, None], 0.0)
         found = {"hidden.0": state}
         for number, layer in enumerate(self.layers, 1):
             state = layer(state)[0].masked_fill(~real[:, :, None], 0.0)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ....errors import StageError
 from ...inputs.shape import InputShape
 from .convolutions import Convolutions
-from .given import check_names, head_sizes, mean_real, one_input, real_places, refuse_others
+from .given import as_numbers, check_names, head_sizes, mean_real, one_input, real_places, refuse_others
 
 _WHO = "slices"
 
@@ -26,7 +26,7 @@ class Slices(nn.Module):
         self.cnn, self.heads = cnn, heads
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        volume = inputs[self._volume]
+        volume = as_numbers(inputs[self._volume])
         slices = volume.unsqueeze(2) if volume.ndim == 4 else volume.transpose(1, 2)  # (B, D, C, H, W)
         said = self.cnn(slices.flatten(0, 1)).mean(dim=(2, 3)).unflatten(0, slices.shape[:2])
         real = self._real(inputs, volume)
