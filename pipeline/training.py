@@ -106,12 +106,13 @@ def teacher_of_cuts(config: Config) -> str | None:
 
     Raises ConfigError for a teacher that is a module of its own, which nothing can be cut from.
     """
-    from ..stages.teacher.weights import teacher_folder
-
     if not any(student.use == "teacher" and "model" not in student.args for student in config.students):
         return None
     if config.teacher.model is None:
         raise ConfigError("students: a teacher that is a module of your own cannot be cut: name args.model, a folder")
+    # Here, because training needs nothing of the teacher but the words of its settings.
+    from ..stages.teacher.weights import teacher_folder
+
     return str(teacher_folder(config.teacher))
 
 

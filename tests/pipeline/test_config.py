@@ -36,7 +36,7 @@ def test_shipped_files_are_valid(file: Path) -> None:
     [
         (("source", "pth"), "x", "source.pth: unknown key; did you mean path?"),
         (("views", "operations", 0, "scal"), [0, 1], "views.operations.0.scal: unknown key; did you mean scale?"),
-        (("teacher", "batch_size"), -1, "teacher.batch_size: Input should be greater than 0, not -1"),
+        (("teacher", "batch_size"), -1, "teacher.batch_size: give a whole number above 0, or auto, not -1"),
         (("train", "steps"), "many", "train.steps: Input should be a valid integer"),
         (("cache", "signals", "logits", "codec"), "f17", "cache.signals.logits.codec: Input should be"),
         (
@@ -51,7 +51,12 @@ def test_shipped_files_are_valid(file: Path) -> None:
             "students.0.objective.1.wieght: unknown key; did you mean weight?",
         ),
         (("students", 1, "name"), "cnn", "two students are named cnn"),
-        (("train", "controls"), ["shuffled"], "train.controls.0: Input should be 'labels-only' or 'shuffled-cache'"),
+        (
+            ("train", "controls"),
+            ["shuffled"],
+            "train.controls.0: Input should be 'labels-only', 'shuffled-cache' or 'random-selection', not 'shuffled'; "
+            "did you mean shuffled-cache?",
+        ),
         (("cache", "signals", "logits", "codec"), "int-8", ", not 'int-8'; did you mean int8?"),
         (
             ("views", "operations", 0, "op"),
