@@ -49,7 +49,8 @@ def as_numbers(values: Tensor) -> Tensor:
 def last_real(values: Tensor, real: Tensor) -> Tensor:
     """The last real place of each row: (B, T, D) -> (B, D)."""
     last = real.sum(dim=1).clamp_min(1) - 1
-    return values[torch.arange(len(values), device=values.device), last]
+    rows = torch.arange(values.shape[0], device=values.device)  # len() would fix the batch of an export
+    return values[rows, last]
 
 
 def mean_real(values: Tensor, real: Tensor) -> Tensor:
