@@ -24,9 +24,11 @@ BENCHMARKS = (
     "shuffling",
     "feeding",
     "training",
+    "online",
     "writing",
     "sizes",
     "sampling",
+    "sparse_cost",
     "peers",
     "stores",
 )

@@ -131,8 +131,17 @@ def _divergence(size: Size, arm: Arm) -> float:
     return float(values.mean()) / arm.temperature**2
 
 
-def _train(size: Size, arm: Arm, x: Tensor, target: Any) -> nn.Module:
-    torch.manual_seed(0)
+def agreement(size: Size, arm: Arm, seed: int) -> float:
+    """Held-out samples whose likeliest class is the teacher's after training from `seed`, in percent."""
+    x, held_out = _samples(size.samples, 1), _samples(size.held_out, 2)
+    student = _train(size, arm, x, arm.target(_teacher()(x)), seed)
+    with torch.no_grad():
+        same = student(held_out).argmax(-1) == _teacher()(held_out).argmax(-1)
+    return 100 * float(same.float().mean())
+
+
+def _train(size: Size, arm: Arm, x: Tensor, target: Any, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
     student = nn.Sequential(nn.Linear(_WIDTH, 128), nn.GELU(), nn.Linear(128, _CLASSES))
     optimizer = torch.optim.Adam(student.parameters(), lr=4e-3)
     batches = [rows for _ in range(size.epochs) for rows in torch.randperm(len(x)).split(256)]

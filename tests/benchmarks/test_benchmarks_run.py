@@ -22,6 +22,8 @@ NAMES = (
     "sizes",
     "sampling",
     "peers",
+    pytest.param("online", marks=pytest.mark.slow),
+    pytest.param("sparse_cost", marks=pytest.mark.slow),
 )
 
 

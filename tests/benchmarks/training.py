@@ -108,7 +108,7 @@ class _Training:
 
         def run(watch: Watch) -> None:
             folder = self._scratch / f"students-{next(self._numbers)}"
-            train_fleet(trials, stream, shape, folder, train, _CPU, progress=_clock(watch))
+            train_fleet(trials, stream, shape, folder, train, _CPU, progress=clock(watch))
             shutil.rmtree(folder)
 
         return Contender(self._size.steps - 2, run)
@@ -125,7 +125,7 @@ class _Training:
         return train.model_copy(update=changes)
 
 
-def _clock(watch: Watch) -> Callable[[FleetProgress], None]:
+def clock(watch: Watch) -> Callable[[FleetProgress], None]:
     """Starts the watch after the first step and stops it after the last but one, which is before students are saved."""
 
     def progress(now: FleetProgress) -> None:
