@@ -37,14 +37,33 @@ def decode(sample: Sample, channels: int) -> np.ndarray:
     Transparent images are laid on white, 16-bit images keep their upper 8 bits, of an animation the first frame is
     taken. Raises DataError, naming shard and sample, when the bytes are no image that can be read.
     """
-    if channels not in MODES:
-        raise DataError(f"an image has 1 (grey) or 3 (RGB) channels, not {channels}")
+    return decode_bytes(sample.image, channels, f"sample {sample.id!r} of shard {sample.shard!r}")
+
+
+def decode_bytes(data: bytes, channels: int, where: str) -> np.ndarray:
+    """The same of a file's bytes alone; `where` begins the message of a DataError."""
+    _check_channels(channels)
     try:
-        with Image.open(io.BytesIO(sample.image), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_size(image)
             return to_pixels(_convert(image, MODES[channels]))
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
-        raise DataError(_explain(sample, error)) from error
+        raise DataError(_explain(data, error, where)) from error
+
+
+def picture_pixels(picture: Image.Image, channels: int, where: str) -> np.ndarray:
+    """The same of an image that Pillow has opened already, or that was drawn."""
+    _check_channels(channels)
+    try:
+        _check_size(picture)
+        return to_pixels(_convert(picture, MODES[channels]))
+    except Exception as error:  # it may be lazy: the file is read now
+        raise DataError(_explain(b"\0", error, where)) from error
+
+
+def _check_channels(channels: int) -> None:
+    if channels not in MODES:
+        raise DataError(f"an image has 1 (grey) or 3 (RGB) channels, not {channels}")
 
 
 def _check_size(image: Image.Image) -> None:
@@ -70,12 +89,11 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image)
 
 
-def _explain(sample: Sample, error: Exception) -> str:
-    where = f"sample {sample.id!r} of shard {sample.shard!r}"
-    if not sample.image:
+def _explain(data: bytes, error: Exception, where: str) -> str:
+    if not data:
         return f"{where}: its image is empty (0 bytes). Write it again, or leave the sample out"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"{where}: its image is too large ({error}); at most {_PIXELS} pixels are read. Shrink it first"
     if isinstance(error, UnidentifiedImageError):
-        return f"{where}: its {len(sample.image)} bytes are none of {', '.join(_FORMATS)}. Convert it, or leave it out"
+        return f"{where}: its {len(data)} bytes are none of {', '.join(_FORMATS)}. Convert it, or leave it out"
     return f"{where}: its image cannot be decoded ({error}). Write it again, or leave the sample out"

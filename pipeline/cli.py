@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from .commands import cache, check, evaluate, init, jobs, report, run, student, teacher, train
+from .commands import cache, check, evaluate, init, jobs, predict, report, run, student, teacher, train
 from .console import errors
 from .interruption import INTERRUPTED, Stopped, interrupted_early
 from .launching.attempt import recorded_attempt
@@ -35,6 +35,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": report.report,
     "run": run.run,
     "jobs": jobs.jobs,
+    "predict": predict.predict,
 }
 TEACHER_COMMANDS: dict[str, Callable[..., Any]] = {"report": teacher.report, "describe": teacher.describe}
 STUDENT_COMMANDS: dict[str, Callable[..., Any]] = {"describe": student.describe}

@@ -1,0 +1,30 @@
+"""Finds out what lies in a folder, a checkpoint or an export, and opens it to be asked."""
+
+from pathlib import Path
+
+from ...errors import StageError
+from . import onnx
+from .model import Model
+from .predictor import Predictor
+
+
+def open_predictor(folder: str | Path, batch_size: int = 32, threads: int | None = None) -> Predictor:
+    """A predictor of what lies in `folder`: a finished student, or what `teachercache export --to onnx` wrote.
+
+    `threads` pins the threads of the runtime. Raises StageError when there is neither, or it cannot be loaded.
+    """
+    return Predictor(open_model(Path(folder), threads), batch_size)
+
+
+def open_model(folder: Path, threads: int | None = None) -> Model:
+    """The model in a folder. torch is imported for checkpoints alone."""
+    if (folder / onnx.DOCUMENT).is_file():
+        return onnx.OnnxModel(folder, threads)
+    if (folder / "student.json").is_file():
+        from .checkpoint import Checkpoint
+
+        return Checkpoint(folder, threads)
+    raise StageError(
+        f"{folder} holds neither a finished student (student.json) nor an export ({onnx.DOCUMENT}): name the folder of "
+        "a trial, such as runs/demo/students/tiny/distilled/seed-0, or what `teachercache export` wrote"
+    )
