@@ -151,7 +151,7 @@ def _try_students(
     sources, fields = needed_sources(trials), needed_fields(trials)
     stream = Stream(cache, join, train, signals, device, needs_shuffled(trials), sources, fields)
     shape = student_shape(config, cache)
-    check_fleet(trials, stream, shape, config.train.steps)
+    check_fleet(trials, stream, shape, config.train)
     moments: list[float] = []
     tried = tuple({(trial.student.name, trial.arm): _all_phases(trial) for trial in trials}.values())
     results = train_fleet(
@@ -169,7 +169,8 @@ def _short(train: TrainSpec, trials: tuple[Trial, ...]) -> TrainSpec:
     """The same batches for a few steps, one a phase at least; the two samples must do for the labelled ones."""
     labelled = None if train.labelled is None else train.labelled.model_copy(update={"count": 1})
     steps = max(_STEPS + 1, *(len(trial.student.course) for trial in trials))
-    return train.model_copy(update={"steps": steps, "labelled": labelled, "checkpoint_every": 10**9})
+    short = {"steps": steps, "labelled": labelled, "checkpoint_every": 10**9, "halving": None, "track": ()}
+    return train.model_copy(update=short)
 
 
 def _all_phases(trial: Trial) -> Trial:

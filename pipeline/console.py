@@ -55,7 +55,7 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         rate = task.finished_speed or task.speed
-        return Text(f"{_figure(rate)} {self._unit}/s" if rate else f"- {self._unit}/s", style="cyan")
+        return Text(f"{rate_figure(rate)} {self._unit}/s" if rate else f"- {self._unit}/s", style="cyan")
 
 
 class Bar:
@@ -74,7 +74,9 @@ class Bar:
         if not console.is_terminal and (monotonic() - self._said > _LINE_EVERY):
             self._said = monotonic()
             rate = (done - self._first) / max(1e-9, self._said - self._started)
-            console.print(f"{self._title}: {done:,} of {total:,} {self._unit}, {_figure(rate)}/s {self._note}".rstrip())
+            console.print(
+                f"{self._title}: {done:,} of {total:,} {self._unit}, {rate_figure(rate)}/s {self._note}".rstrip()
+            )
 
     def note(self, text: str) -> None:
         """Show a short text behind the bar."""
@@ -82,10 +84,9 @@ class Bar:
         self._progress.update(self._task, note=text)
 
 
-@contextmanager
-def progress_bar(title: str, unit: str) -> Iterator[Bar]:
-    """A bar while the context is open."""
-    columns = (
+def bar_columns(unit: str) -> tuple[ProgressColumn, ...]:
+    """What stands in the line of a bar."""
+    return (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -93,10 +94,15 @@ def progress_bar(title: str, unit: str) -> Iterator[Bar]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", style="dim"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+
+@contextmanager
+def progress_bar(title: str, unit: str) -> Iterator[Bar]:
+    """A bar while the context is open."""
+    with Progress(*bar_columns(unit), console=console, disable=not console.is_terminal) as progress:
         yield Bar(progress, title, unit)
 
 
-def _figure(rate: float) -> str:
+def rate_figure(rate: float) -> str:
     """A rate, with a decimal when it is small."""
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"

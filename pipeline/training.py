@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from ..cache import Cache
 from ..stages.deploy.held_out_sets import judged_outputs
 from ..stages.device import pick_device
-from ..stages.student.fleet import FleetProgress, train_fleet
+from ..stages.student.fleet import train_fleet
 from ..stages.student.models.builders import StudentShape
 from ..stages.student.stream.join import Join
 from ..stages.student.stream.stream import Stream
@@ -22,8 +22,9 @@ from ..stages.student.trial.trial import (
     plan_trials,
 )
 from .config import Config
-from .console import Bar, console, counted, progress_bar
+from .console import console, counted
 from .errors import ConfigError
+from .fleet_view import watched_fleet
 from .jobs import open_joined
 from .shard_choice import named_items
 
@@ -40,7 +41,7 @@ def train_trials(
     trains one of them is no error, but waited for a while."""
     require_competitors(config, trials)
     cache, join = open_joined(config)
-    with progress_bar(f"{len(trials)} students", "steps") as bar:
+    with watched_fleet(counted(len(trials), "trial")) as view:
         results = train_fleet(
             trials,
             open_stream(config, cache, join, trials),
@@ -49,7 +50,7 @@ def train_trials(
             config.train,
             pick_device(config.train.device),
             stop,
-            lambda state: _show(bar, state),
+            view.show,
             patience,
         )
     _tell(config, results)
@@ -114,15 +115,6 @@ def teacher_of_cuts(config: Config) -> str | None:
     from ..stages.teacher.weights import teacher_folder
 
     return str(teacher_folder(config.teacher))
-
-
-def _show(bar: Bar, state: FleetProgress) -> None:
-    bar.update(state.step, state.steps)
-    losses = [record.loss for record in state.training.values() if record is not None]
-    if losses:
-        failed = f", {len(state.failed)} failed" if state.failed else ""
-        waiting = f", {state.waiting} waiting" if state.waiting else ""
-        bar.note(f"loss {min(losses):.3f} to {max(losses):.3f}{failed}{waiting}")
 
 
 def _tell(config: Config, results: list[TrialResult]) -> None:

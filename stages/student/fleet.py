@@ -6,7 +6,7 @@ What does not fit at once waits for the next wave, which reads the stream again;
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from .spec import TrainSpec
 from .stream.batch_stream import BatchStream
 from .sweep.halving import check_comparable, halve, rung_steps
 from .sweep.stopped import note_stop
+from .tracking.tracker import require_trackers
 from .trial.assembly import assemble, shape_of
 from .trial.learner import Learner, PhaseParts
 from .trial.training import Training, TrialResult, failure_reason, note_failure
@@ -32,14 +33,17 @@ from .waves import Waves
 
 @dataclass(frozen=True, slots=True)
 class FleetProgress:
-    """After a batch: `step` of `steps`, the latest record of each trial in training (None before its first), why
-    others failed, and how many wait for another wave."""
+    """After a batch: `step` of `steps`, the latest record of each trial in training (None before its first) and how
+    many steps it has taken (`at`), why others failed, how many wait for another wave, and how many are
+    `over`, finished or stopped."""
 
     step: int
     steps: int
     training: Mapping[str, Record | None]
     failed: Mapping[str, str]
     waiting: int = 0
+    at: Mapping[str, int] = field(default_factory=dict)
+    over: int = 0
 
 
 def train_fleet(
@@ -74,12 +78,15 @@ def train_fleet(
     return [results[trial.name] for trial in trials]
 
 
-def check_fleet(trials: Sequence[Trial], stream: BatchStream, shape: StudentShape, steps: int) -> None:
+def check_fleet(trials: Sequence[Trial], stream: BatchStream, shape: StudentShape, train: TrainSpec) -> None:
     """Build each student and objective once, and nothing else. Raises StageError for what cannot work."""
+    require_trackers(train.track)
+    rung_steps(train)
     if needs_labels(trials):
         stream.require_labels()
     for trial in {(trial.student.name, trial.arm): trial for trial in trials}.values():
-        assemble(trial, stream, shape, steps)
+        _, phases = assemble(trial, stream, shape, train.steps)
+        check_comparable(trial, (name for part in phases for name in part.objective.weights({})), train)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ class _Fleet:
 
     def open(self, trials: Sequence[Trial]) -> dict[str, TrialResult]:
         """Results of trials that are over. Raises StageError for what cannot work, before any step."""
+        require_trackers(self.train.track)
         for trial in trials:
             inputs, fingerprint = self.stream.input_shapes(trial.student.takes), self.stream.cache_fingerprint
             origin = origin_fingerprint(trial.student, self.shape)
@@ -102,7 +110,7 @@ class _Fleet:
         results = {trial.name: ended for trial in trials if (ended := self._ended(trial)) is not None}
         todo = [trial for trial in trials if trial.name not in results]
         if len(todo) > (self.train.at_once or len(todo)):  # else the first wave checks them all
-            check_fleet(todo, self.stream, self.shape, self.train.steps)
+            check_fleet(todo, self.stream, self.shape, self.train)
         if needs_labels(todo):
             self.stream.require_labels()
         rung_steps(self.train)
@@ -170,7 +178,9 @@ class _Fleet:
                 for name, one in results.items()
                 if one.status == "failed" and one.reason and one.trial not in waves
             }
-            progress(FleetProgress(batch.step + 1, steps, latest, failed, len(waves)))
+            at = {one.trial.name: one.step for one in training}
+            over = sum(one.status != "failed" for one in results.values())
+            progress(FleetProgress(batch.step + 1, steps, latest, failed, len(waves), at, over))
             if (training or waves) and stop():
                 self._interrupt(training, batch.step + 1)
             if not training:
@@ -181,7 +191,7 @@ class _Fleet:
 
     def _interrupt(self, training: Sequence[Training], step: int) -> None:
         for one in training:
-            one.checkpoint()
+            one.pause()
         raise Interrupted(f"stopped at step {step} of {self.train.steps}; the same command continues there")
 
     def _ended(self, trial: Trial) -> TrialResult | None:

@@ -11,6 +11,7 @@ from .objective.spec import TermSpec
 from .sweep.halving_spec import HalvingSpec
 from .sweep.spec import SweepSpec
 from .trial.spec import PhaseSpec, SelectSpec
+from .tracking.names import TrackerName
 
 __all__ = ["Arm", "InputSource", "InputSpec", "LabelledSpec", "OptimizerSpec", "StudentSpec", "TermSpec", "TrainSpec"]
 
@@ -164,3 +165,4 @@ class TrainSpec(BaseModel):
     workers: int = Field(0, ge=0, description="processes that join batches; 0 uses a thread")
     checkpoint_every: int = Field(200, gt=0, description="steps")
     log_every: int = Field(20, gt=0, description="steps")
+    track: tuple[TrackerName, ...] = Field((), description="services that are told each trial's records as well")

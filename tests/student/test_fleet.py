@@ -329,7 +329,7 @@ def test_wrong_settings_are_refused_before_anything_is_trained(memory: ModuleTyp
     with pytest.raises(StageError, match="did you mean 'logits'"):
         fleet([memory.make_student(), wrong], train, stream=stream)
     with pytest.raises(StageError, match="did you mean 'logits'"):
-        check_fleet(plan_trials([memory.make_student(), wrong], train), stream, memory.SHAPE, train.steps)
+        check_fleet(plan_trials([memory.make_student(), wrong], train), stream, memory.SHAPE, train)
     assert read == []
 
 
@@ -340,10 +340,10 @@ def test_labels_are_required_only_where_a_term_reads_them(memory: ModuleType) ->
         plan_trials([memory.make_student(objective=({"loss": "kl", "signal": "logits"},))], train),
         unlabelled,
         memory.SHAPE,
-        train.steps,
+        train,
     )
     with pytest.raises(AssertionError):
-        check_fleet(plan_trials([memory.make_student()], train), unlabelled, memory.SHAPE, train.steps)
+        check_fleet(plan_trials([memory.make_student()], train), unlabelled, memory.SHAPE, train)
 
 
 def test_two_runs_in_one_folder_are_refused(memory: ModuleType, fleet: Train) -> None:

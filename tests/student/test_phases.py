@@ -148,7 +148,7 @@ def test_what_needs_the_whole_batch_refuses_parts_of_it(change: dict[str, Any], 
     spec = memory.make_train()
     trials = plan_trials([plain(optimizer={"micro_batch": 4}, **change)], spec)
     with pytest.raises(StageError, match=message):
-        check_fleet(trials, memory.MemoryStream(spec), memory.SHAPE, spec.steps)
+        check_fleet(trials, memory.MemoryStream(spec), memory.SHAPE, spec)
 
 
 def test_numbers_follow_their_schedule() -> None:
@@ -265,5 +265,5 @@ def test_a_pattern_that_names_no_parameter_is_an_error() -> None:
     phases = [{"name": "tower", "share": 1.0, "objective": [LABELS], "trains": ["bodi.*"]}]
     with pytest.raises(StageError, match=r"students\.plain\.phases\.tower\.trains: .*'bodi\.\*'"):
         check_fleet(
-            plan_trials([plain(objective=(), phases=phases)], spec), memory.MemoryStream(spec), memory.SHAPE, 12
+            plan_trials([plain(objective=(), phases=phases)], spec), memory.MemoryStream(spec), memory.SHAPE, spec
         )

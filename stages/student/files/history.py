@@ -16,7 +16,8 @@ class Record:
     """What was measured at step `step` (1 is the first).
 
     The loss and each term's mean over that batch, the learning rate, the gradient's norm before clipping, `seconds` of
-    this trial's own steps so far (the host's clock), and steps skipped so far.
+    this trial's own steps so far (the host's clock), and steps skipped so far. `accuracy` is the share of the batch's
+    labelled rows that it got right; None where no cross-entropy reads labels.
     """
 
     step: int
@@ -26,6 +27,7 @@ class Record:
     grad_norm: float
     seconds: float
     skipped: int
+    accuracy: float | None = None
 
 
 class History:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..files.checkpoint import Checkpoint
 from ..files.history import Record
 from ..inputs.columns import SharedInputs
+from ..objective.accuracy import Answers, accuracy, answers_of
 from ..objective.balance import Balance
 from ..objective.objective import Objective
 from ..schedule import value_at
@@ -65,6 +66,7 @@ class Learner:
         """Take one step on a batch. Dropout is drawn from (seed, step): it knows no other trial and no past."""
         started = perf_counter()
         now = self._begin_step()
+        self._answers: list[Answers] = []  # of the last step
         seen = lesson(batch, self.trial.arm)
         inputs = shared.augmented(self.trial.student.augment).inputs(self.trial.student.takes, seen.rows)
         chosen = self._chosen(now, batch, seen)
@@ -85,7 +87,8 @@ class Learner:
         assert self._last is not None, "no step was taken"
         loss, terms, norm, rate = self._last
         values = {name: float(value) for name, value in terms.items()}
-        return Record(self.step, float(loss), values, rate, float(norm), self.seconds, self.watch.skipped)
+        right = accuracy(self._answers)
+        return Record(self.step, float(loss), values, rate, float(norm), self.seconds, self.watch.skipped, right)
 
     def checkpoint(self) -> Checkpoint:
         """All that the next step depends on."""
@@ -152,12 +155,15 @@ class Learner:
         numbers = now.objective.numbers_at(self.step - now.phase.start, now.phase.steps)
         weights, counts = now.objective.weights(numbers), now.objective.counts(seen)
         found: dict[str, Tensor] = {}
-        losses = []
+        losses, self._answers = [], []
         for chosen in micro_batches(seen.rows, self._spec.micro_batch, self.device):
             part = seen if chosen is None else lesson_rows(seen, chosen)
             given = inputs if chosen is None else input_rows(inputs, chosen)
             with self._precision():
-                rows = now.objective.rows(self.student(given), part, given, numbers)
+                outputs = self.student(given)
+                rows = now.objective.rows(outputs, part, given, numbers)
+            if (answers := answers_of(now.objective.terms, outputs, part)) is not None:
+                self._answers.append(answers)
             values = {name: value.sum() / max(1, counts[name]) for name, value in rows.items()}
             loss = self._total(now, [weights[name] * value for name, value in values.items()])
             self._scaler.scale(loss).backward()

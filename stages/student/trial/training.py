@@ -10,13 +10,13 @@ import torch
 
 from ..files.checkpoint import load_checkpoint, save_checkpoint
 from ..files.durable_files import write_json
-from ..files.events import Events
 from ..files.history import History, Record
 from ..files.saved import is_saved, save_student
 from ..inputs.columns import SharedInputs
 from ..models.builders import StudentShape
 from ..spec import TrainSpec
 from ..stream.batch import Batch
+from ..tracking.tracker import Trackers
 from .learner import Learner
 from .trial import Trial
 
@@ -53,7 +53,7 @@ class Training:
             learner.restore(found)
         self._history = History(folder / "history.jsonl")
         self._history.truncate(learner.step)
-        self._events = Events(folder, learner.step)
+        self._trackers = Trackers(train.track, learner.trial, folder, learner.step)
 
     @property
     def trial(self) -> Trial:
@@ -98,7 +98,7 @@ class Training:
         """Keep the state for another wave."""
         self.checkpoint()
         if self.result is None:
-            self._events.close()
+            self._trackers.close()
 
     def _fail(self, reason: str, final: bool, details: str | None = None) -> None:
         self._end(note_failure(self.trial, self.folder, self.step, reason, final, details))
@@ -108,7 +108,7 @@ class Training:
         if step % self._train.log_every == 0 or step == self._train.steps:
             self.latest = self.learner.record()
             self._history.append(self.latest)
-            self._events.append(self.latest)
+            self._trackers.append(self.latest)
         if step == self._train.steps:
             self._finish()
         elif step % self._train.checkpoint_every == 0:
@@ -129,7 +129,7 @@ class Training:
 
     def _end(self, result: TrialResult) -> None:
         self.result = result
-        self._events.close()
+        self._trackers.close()
 
     def _due(self) -> bool:
         """Whether waiting for the device is due: always on the CPU, where nothing is waited for."""
