@@ -84,7 +84,8 @@ class Preprocessing:
         if one["lengths"] is None:
             return {name: np.stack(rows).astype(one["dtype"])}
         lengths = np.array([len(row) for row in rows], np.int64)
-        padded = np.zeros((len(rows), int(lengths.max(initial=1)), *one["shape"][1:]), one["dtype"])
+        width = one["pad_to"] or int(lengths.max(initial=1))
+        padded = np.zeros((len(rows), width, *one["shape"][1:]), one["dtype"])
         for number, row in enumerate(rows):
             padded[number, : len(row)] = row
         return {name: padded, one["lengths"]: lengths}

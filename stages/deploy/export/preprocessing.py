@@ -14,16 +14,19 @@ from ...tokenizer import files_digest, load_tokenizer, tokenizer_files
 TOKENIZER = "tokenizer"
 
 
-def preprocessing(saved: SavedStudent) -> dict[str, Any]:
-    """The document preprocessing.json of a student. Raises StageError for images whose form is not known."""
+def preprocessing(saved: SavedStudent, fixed_length: bool = False) -> dict[str, Any]:
+    """The document preprocessing.json of a student. With `fixed_length` texts and sequences are all padded to the
+    longest. Raises StageError for inputs whose form is not known."""
     shapes = saved.shape.completed(saved.student).inputs
     return {
         "format": 1,
-        "inputs": {name: _steps(name, one, saved, shapes) for name, one in saved.student.takes.items()},
+        "inputs": {name: _steps(name, one, saved, shapes, fixed_length) for name, one in saved.student.takes.items()},
     }
 
 
-def _steps(name: str, source: InputSource, saved: SavedStudent, shapes: Mapping[str, InputShape]) -> dict[str, Any]:
+def _steps(
+    name: str, source: InputSource, saved: SavedStudent, shapes: Mapping[str, InputShape], fixed: bool
+) -> dict[str, Any]:
     shape = shapes[name]
     if source.image is not None:
         view, channels = saved.shape.size, saved.shape.channels
@@ -38,10 +41,11 @@ def _steps(name: str, source: InputSource, saved: SavedStudent, shapes: Mapping[
             "truncate": source.truncate,
             "padding": shape.padding or 0,
             "mask": beside,
-            "pad_to": None,
+            "pad_to": shape.longest if fixed else None,
         }
     limits = {"max_tokens": source.max_tokens, "truncate": source.truncate, "lengths": beside}
-    return {"kind": "array", "shape": list(shape.shape), "dtype": shape.dtype, **limits}
+    padding = {"pad_to": shape.longest if fixed else None}
+    return {"kind": "array", "shape": list(shape.shape), "dtype": shape.dtype, **limits, **padding}
 
 
 def write_tokenizers(saved: SavedStudent, steps: Mapping[str, Any], folder: Path) -> None:

@@ -1,0 +1,56 @@
+"""An exported graph against torch, at several batches: it is refused when it says something else, or no number."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ...errors import StageError, StageFailed
+from .graphs import TorchGraph
+from .probes import probe_inputs
+
+BATCHES = (1, 2, 7, 32)
+TOLERANCE = 1e-4
+Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+
+def check_graph(graph: TorchGraph, run: Run, tolerance: float | None, what: str) -> float:
+    """The largest difference from torch over all batches, as a share of the largest output where that is above 1.
+
+    `tolerance` None compares nothing, and still refuses what is no number. Raises StageFailed.
+    """
+    worst = 0.0
+    for batch in BATCHES:
+        inputs = probe_inputs(graph.inputs, batch, batch, graph.fixed_length)
+        wanted = {name: values.numpy() for name, values in graph.run(inputs).items()}
+        _require_finite(wanted, f"{what}: the student itself, in torch,")
+        found = _run(run, {name: values.numpy() for name, values in inputs.items()}, what, batch)
+        _require_finite(found, f"{what}: the exported graph")
+        worst = max(worst, *(_difference(found[name], values, what) for name, values in wanted.items()))
+    if tolerance is not None and worst > tolerance:
+        raise StageFailed(
+            f"{what}: the exported graph differs from torch by {worst:.2g}, and {tolerance:.2g} is allowed; nothing "
+            "was written. Another target may be exact; --tolerance allows more where you know why"
+        )
+    return worst
+
+
+def _run(run: Run, inputs: Mapping[str, np.ndarray], what: str, batch: int) -> Mapping[str, np.ndarray]:
+    try:
+        return run(inputs)
+    except StageError:
+        raise
+    except Exception as error:  # whatever a runtime raises
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StageFailed(f"{what}: the exported graph fails on a batch of {batch} ({reason})") from error
+
+
+def _difference(found: np.ndarray, wanted: np.ndarray, what: str) -> float:
+    if found.shape != wanted.shape:
+        raise StageFailed(f"{what}: the exported graph returns {found.shape}, and torch {wanted.shape}")
+    return float(np.abs(found - wanted).max() / max(1.0, float(np.abs(wanted).max())))
+
+
+def _require_finite(values: Mapping[str, np.ndarray], who: str) -> None:
+    for name, found in values.items():
+        if not np.isfinite(found).all():
+            raise StageFailed(f"{who} returns values of {name} that are no finite numbers; train the student anew")

@@ -1,0 +1,137 @@
+"""Exports a finished student: its graphs are written, run and held against torch, and then the folder is published.
+
+It refuses a graph that differs from torch, returns what is no number, or cannot be said in the target.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import StageError
+from ...versions import library_versions
+from ..candidate import Candidate
+from ..size import model_size
+from . import preprocess
+from .card import model_card
+from .check import BATCHES, TOLERANCE, check_graph
+from .facts import Facts
+from .folder import files_xxh3, graph_files, new_folder
+from .graphs import TorchGraph, similarity, student_graphs
+from .manifest import DOCUMENT, Exported, Graph
+from .preprocessing import preprocessing, write_tokenizers
+from .script import run_script
+from .target import Target, target_of
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be made: the target, the folder, the outputs (None: the student's answers), the tolerance."""
+
+    target: str
+    out: Path
+    outputs: tuple[str, ...] | None = None
+    tolerance: float = TOLERANCE
+    replace: bool = False
+
+
+def default_folder(candidate: Candidate, target: str, int8: bool) -> Path:
+    """Where an export goes when nobody says otherwise."""
+    return candidate.folder / "export" / (f"{target}-int8" if int8 else target)
+
+
+def export_student(candidate: Candidate, asked: Asked, facts: Facts) -> Exported:
+    """Write `asked.out`, in float32. Raises StageError, and leaves nothing, when it cannot be done."""
+    if asked.target == "hf":
+        from .hf import export_hf
+
+        return export_hf(candidate, asked.out, facts, asked.replace)
+    target, graphs = target_of(asked.target), student_graphs(candidate, asked.outputs)
+    with new_folder(asked.out, asked.replace) as folder:
+        for name, graph in graphs.items():
+            target.write(graph, folder / f"{name}{target.suffix}")
+        difference = max(_checked(target, folder / f"{n}{target.suffix}", one, asked) for n, one in graphs.items())
+        check = {"batches": list(BATCHES), "tolerance": asked.tolerance, "largest_difference": difference}
+        exported = described(candidate, asked.target, graphs, written_graphs(target, graphs, folder), facts, check)
+        finish(folder, exported, candidate, facts, any(graph.fixed_length for graph in graphs.values()))
+    return exported
+
+
+def described(
+    candidate: Candidate,
+    target: str,
+    graphs: Mapping[str, TorchGraph],
+    files: Mapping[str, Graph],
+    facts: Facts,
+    check: Mapping[str, Any],
+    **more: Any,
+) -> Exported:
+    """What export.json says of these graphs."""
+    outputs = {name for graph in graphs.values() for name in graph.outputs}
+    kind = "classifier" if "logits" in outputs else "two-towers" if outputs <= _EMBEDS else "outputs"
+    first = next(iter(graphs.values())).module.student
+    assert not isinstance(first, str)
+    return Exported(
+        target=target,
+        precision=more.pop("precision", "float32"),
+        kind=kind,
+        student=student_facts(candidate, first),
+        graphs=files,
+        check=check,
+        versions=library_versions(),
+        cache=facts.cache,
+        similarity=similarity(first) if kind == "two-towers" else None,  # type: ignore[arg-type]
+        **more,
+    )
+
+
+_EMBEDS = {"image_embeds", "text_embeds"}
+
+
+def student_facts(candidate: Candidate, student: Any) -> dict[str, Any]:
+    """Who the student is, as export.json says it."""
+    spec = candidate.saved.student
+    return {
+        **candidate.identity(),
+        "name": spec.name,
+        "use": spec.use,
+        "weights": candidate.weights,
+        "parameters": model_size(student).total,
+    }
+
+
+def written_graphs(target: Target, graphs: Mapping[str, TorchGraph], folder: Path) -> dict[str, Graph]:
+    """The graphs' files as they lie in `folder`."""
+    found: dict[str, Graph] = {}
+    for name in graphs:
+        file = folder / f"{name}{target.suffix}"
+        files = graph_files(file)
+        inputs, outputs = target.open(file).ends() if target.open is not None else ((), ())
+        found[name] = Graph(file.name, sum(f.stat().st_size for f in files), files_xxh3(files), inputs, outputs)
+    return found
+
+
+def finish(folder: Path, exported: Exported, candidate: Candidate, facts: Facts, fixed_length: bool) -> None:
+    """Everything beside the graphs, `export.json` last."""
+    steps = preprocessing(candidate.saved, fixed_length)
+    write_tokenizers(candidate.saved, steps, folder)
+    _write_json(folder / "preprocessing.json", steps)
+    shutil.copyfile(preprocess.__file__, folder / "preprocess.py")
+    if exported.kind == "classifier":
+        labels = facts.labels or tuple(map(str, range(candidate.saved.shape.classes)))
+        _write_json(folder / "labels.json", list(labels))
+    (folder / "run.py").write_text(run_script(exported.target, steps), "utf-8")
+    (folder / "README.md").write_text(model_card(exported, facts, steps), "utf-8")
+    _write_json(folder / DOCUMENT, exported.document())
+
+
+def _checked(target: Target, file: Path, graph: TorchGraph, asked: Asked) -> float:
+    if target.open is None:
+        raise StageError(f"{asked.target}: nothing on this machine runs it, so it cannot be checked")
+    return check_graph(graph, target.open(file), asked.tolerance, f"{asked.out.name}/{file.name}")
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")

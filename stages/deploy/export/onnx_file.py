@@ -1,0 +1,126 @@
+"""A graph as an ONNX file: torch's own (dynamo) exporter, opset 20, free batch and length.
+
+It refuses operators that ONNX does not have. What the exporter notes beside the graph, stack traces of every node and
+shapes of values in between, is left out: it is a megabyte, and quantising trips over the shapes.
+"""
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...errors import StageError
+from .extras import library
+from .graphs import TorchGraph
+from .manifest import GraphTensor
+from .probes import probe_inputs
+
+OPSET = 20
+EXTRA = "export"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(bool)": "bool", "tensor(float16)": "float16"}
+
+
+def write_onnx(graph: TorchGraph, file: Path) -> None:
+    """Write a graph. Raises StageError for a missing library and for what ONNX cannot say."""
+    library("onnx", EXTRA), library("onnxscript", EXTRA)
+    example = probe_inputs(graph.inputs, 3, 0, fixed=True)
+    with _quietly():
+        try:
+            program = torch.onnx.export(
+                graph.module,
+                tuple(example.values()),
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                dynamic_shapes=(tuple(_free(graph, name) for name in graph.inputs),),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+        except (
+            Exception
+        ) as error:  # the exporter raises its own kinds for its three steps, and any other of the model's
+            raise StageError(f"this student cannot be exported to ONNX: {_reason(error)}") from error
+    assert program is not None
+    save_bare(program.model_proto, file)
+
+
+def save_bare(model: Any, file: Path) -> None:
+    """Write a model without notes on its nodes and on values in between."""
+    onnx = library("onnx", EXTRA)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del model.graph.value_info[:]
+    del model.graph.metadata_props[:]
+    for function in model.functions:
+        for node in function.node:
+            del node.metadata_props[:]
+    onnx.save(model, file)
+
+
+def _free(graph: TorchGraph, name: str) -> dict[int, Any]:
+    """The axes of an input that may differ: the batch, and the length where rows have one."""
+    shape = graph.inputs[name]
+    free = {0: torch.export.Dim("batch")}
+    if shape.shape[:1] == (None,) and not graph.fixed_length:
+        free[1] = torch.export.Dim("length", min=1, max=shape.longest)
+    return free
+
+
+def _reason(error: BaseException) -> str:
+    """The one line that says what went wrong: the innermost cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason was given'}"
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporter warns of torch's own inside, and logs that torchvision is absent, which is as it should be here."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class OnnxGraph:
+    """An ONNX file in ONNX Runtime, on the CPU: {input: array} -> {output: array}. Inputs that the graph does not have
+    are left out."""
+
+    def __init__(self, file: Path, threads: int | None = None) -> None:
+        runtime = library("onnxruntime", EXTRA)
+        options = runtime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = options.inter_op_num_threads = threads
+        try:
+            self.session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors have no common class
+            raise StageError(f"{file} cannot be run by ONNX Runtime ({str(error).splitlines()[0]})") from error
+        self._names = [one.name for one in self.session.get_inputs()]
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        names = [one.name for one in self.session.get_outputs()]
+        return dict(zip(names, self.session.run(None, {name: inputs[name] for name in self._names}), strict=True))
+
+    def ends(self) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]:
+        """Inputs and outputs, as export.json says them."""
+        sides = (self.session.get_inputs(), self.session.get_outputs())
+        inputs, outputs = (
+            tuple(GraphTensor(one.name, _DTYPES.get(one.type, one.type), tuple(one.shape)) for one in side)
+            for side in sides
+        )
+        return inputs, outputs

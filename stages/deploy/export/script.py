@@ -1,0 +1,78 @@
+"""`run.py` of an export: some twenty lines that run it with numpy, Pillow and the runtime of its target alone."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+INSTALL = {
+    "onnx": "pip install numpy pillow onnxruntime",
+    "web": "pip install numpy pillow onnxruntime",
+    "openvino": "pip install numpy pillow openvino",
+    "executorch": "pip install numpy pillow executorch",
+    "litert": "pip install numpy pillow ai-edge-litert",
+    "coreml": "pip install numpy pillow coremltools",
+    "hf": "pip install transformers torch pillow",
+}
+_ONNX = (
+    "import onnxruntime",
+    'session = onnxruntime.InferenceSession(str(here / graph["file"]), providers=["CPUExecutionProvider"])\n'
+    "said |= dict(zip(names, session.run(None, feed)))",
+)
+_CALLS = {
+    "onnx": _ONNX,
+    "web": _ONNX,
+    "openvino": (
+        "import openvino",
+        'model = openvino.Core().compile_model(str(here / graph["file"]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})\n'
+        "said |= dict(zip(names, model(feed).values()))",
+    ),
+    "coreml": (
+        "import coremltools",
+        'said |= coremltools.models.MLModel(str(here / graph["file"])).predict(feed)  # on macOS alone',
+    ),
+    "executorch": (
+        "import torch\nfrom executorch.runtime import Runtime",
+        'method = Runtime.get().load_program(here / graph["file"]).load_method("forward")\n'
+        "rows = [method.execute([torch.from_numpy(v[i : i + 1]) for v in feed.values()])\n"
+        "        for i in range(len(next(iter(feed.values()))))]\n"
+        "said |= {name: np.concatenate([row[n].numpy() for row in rows]) for n, name in enumerate(names)}",
+    ),
+}
+
+
+def run_script(target: str, steps: Mapping[str, Any]) -> str:
+    """The text of run.py for a target."""
+    if target == "hf":
+        return filled("run_hf.py.j2")
+    imports, call = _CALLS[target]
+    return filled(
+        "run.py.j2",
+        example=example_words(steps),
+        runtime=INSTALL[target].split()[-1],
+        texts=any(one["kind"] == "text" for one in steps["inputs"].values()),
+        imports=imports,
+        call="\n".join(" " * 8 + line for line in call.splitlines()),
+    )
+
+
+def example_words(steps: Mapping[str, Any]) -> str:
+    """What to write behind run.py: one item an input."""
+    items = {"image": "image.png", "text": '"a text"', "array": "array.npy"}
+    words = {name: items[one["kind"]] for name, one in steps["inputs"].items()}
+    if len(words) == 1:
+        return next(iter(words.values()))
+    return " ".join(f"{name}={word}" for name, word in words.items())
+
+
+def filled(template: str, **values: Any) -> str:
+    """A file of `templates/` with its places filled in."""
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(__package__), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
