@@ -48,9 +48,11 @@ def build_slices(
     widths: Sequence[int] = (8, 16, 32),
     pool: str = "mean",
     heads: Mapping[str, int] | None = None,
+    stride: int = 1,
 ) -> Slices:
-    """`widths` of the convolutions, `pool` mean or max over slices, `heads` {output: width}. Raises StageError unless
-    it is given one array of three axes a row, or of four with channels first (which cannot be padded)."""
+    """`widths` of the convolutions, the first of which strides `stride` pixels (1 or 2); `pool` mean or max over
+    slices, `heads` {output: width}. Raises StageError unless it is given one array of three axes a row, or of four with
+    channels first (which cannot be padded), and for another stride."""
     volume = one_input(inputs, ("array",), _WHO)
     refuse_others(inputs, (volume,), _WHO)
     shape, sizes = inputs[volume].shape, head_sizes(heads, classes, _WHO)
@@ -58,10 +60,12 @@ def build_slices(
         raise StageError(f"inputs.{volume}: slices are of (D, H, W) or (C, D, H, W), and a row is {shape}")
     if pool not in ("mean", "max"):
         raise StageError(f"args.pool: {pool!r} is neither mean nor max")
+    if stride not in (1, 2):
+        raise StageError(f"args.stride: {stride!r} is neither 1 nor 2, and 3x3 convolutions would miss pixels")
     check_names(outputs, (*sizes, "embedding", "slices"), _WHO)
     channels = 1 if len(shape) == 3 else int(shape[0] or 1)
     linear = {name: nn.Linear(widths[-1], size) for name, size in sizes.items()}
-    return Slices(volume, Convolutions(channels, widths), nn.ModuleDict(linear), pool)
+    return Slices(volume, Convolutions(channels, widths, stride), nn.ModuleDict(linear), pool)
 
 
 def _largest(said: Tensor, real: Tensor) -> Tensor:
