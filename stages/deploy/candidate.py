@@ -34,7 +34,8 @@ class Candidate:
         """Equal for students that differ in their weights alone: they are equally large and equally fast."""
         spec, shape = self.saved.student, asdict(self.saved.shape)
         built = spec.model_dump(mode="json", include={"name", "use", "args", "input"})
-        return digest({"student": built, "shape": shape})
+        pruned = {"pruned": self.saved.pruned} if self.saved.pruned else {}
+        return digest({"student": built, "shape": shape, **pruned})
 
     @property
     def bytes(self) -> int:

@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ...data.spec import PixelOperationSpec
 from .inputs.spec import InputSource, InputSpec
 from .objective.spec import TermSpec
+from .pruning.spec import PruneSpec
 from .sweep.halving_spec import HalvingSpec
 from .sweep.spec import SweepSpec
-from .trial.spec import PhaseSpec, SelectSpec
 from .tracking.names import TrackerName
+from .trial.spec import PhaseSpec, SelectSpec
 
 __all__ = ["Arm", "InputSource", "InputSpec", "LabelledSpec", "OptimizerSpec", "StudentSpec", "TermSpec", "TrainSpec"]
 
@@ -76,6 +77,9 @@ class StudentSpec(BaseModel):
         None, description="weights of the terms that adapt, when there is one phase; none: they stay as given"
     )
     select: SelectSpec | None = Field(None, description="a share of the samples, when there is one phase; none: all")
+    prune: PruneSpec | None = Field(
+        None, description="channels, heads or MLP units that go while it trains; none: all stay"
+    )
     optimizer: OptimizerSpec = OptimizerSpec()
     control: Control | None = Field(None, description="train this student as a control only")
     sweep: SweepSpec | None = Field(None, description="makes many students of this one, which differ in what is tried")

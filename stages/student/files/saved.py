@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +23,7 @@ from ..inputs.shape import InputShape
 from ..models.builders import StudentShape, build_student
 from ..models.cutting.student import rebuild_student
 from ..models.transformers_student import TransformersStudent
+from ..pruning.picks import fit
 from ..spec import Arm, StudentSpec
 from ..trial.randomness import seeded
 from ..trial.trial import Trial
@@ -30,11 +31,13 @@ from .checkpoint import tensor_bytes
 from .durable_files import read_json, write_errors, write_json, write_whole
 
 _WEIGHTS, _DOCUMENT = "student.safetensors", "student.json"
+_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class SavedStudent:
-    """What `student.json` says: how the student was built, on what it was trained, and what it returns."""
+    """What `student.json` says: how the student was built, on what it was trained, and what it returns; `pruned` are
+    the shapes of the tensors that have less than as it was built."""
 
     student: StudentSpec
     shape: StudentShape
@@ -43,17 +46,24 @@ class SavedStudent:
     seed: int
     steps: int
     seconds: float
+    pruned: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def save_student(
-    folder: Path, trial: Trial, student: nn.Module, shape: StudentShape, steps: int, seconds: float
+    folder: Path,
+    trial: Trial,
+    student: nn.Module,
+    shape: StudentShape,
+    steps: int,
+    seconds: float,
+    pruned: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
     """Write a finished student into its trial's folder. Raises StageFailed when the disk does not take it."""
     write_whole(folder / _WEIGHTS, tensor_bytes(student.state_dict()))
     if isinstance(student, TransformersStudent):
         _save_model(student, folder)
     content = {
-        "format": 1,
+        "format": _FORMAT,
         "student": trial.student.model_dump(mode="json"),
         "shape": asdict(shape),
         "outputs": list(trial.outputs),
@@ -61,6 +71,7 @@ def save_student(
         "seed": trial.seed,
         "steps": steps,
         "seconds": seconds,
+        **({"pruned": pruned} if pruned else {}),
     }
     write_json(folder / _DOCUMENT, content)
 
@@ -91,6 +102,11 @@ def read_student(folder: Path) -> SavedStudent:
     content = read_json(folder / _DOCUMENT)
     if content is None:
         raise StageError(f"{folder} holds no finished student (it has no {_DOCUMENT}); `teachercache train` makes one")
+    if content.get("format") != _FORMAT:
+        raise StageError(
+            f"{folder / _DOCUMENT} is of format {content.get('format')}, and this version reads {_FORMAT}: load it "
+            "with the version that trained it, or train it again"
+        )
     try:
         return SavedStudent(
             StudentSpec.model_validate(content["student"]),
@@ -100,6 +116,7 @@ def read_student(folder: Path) -> SavedStudent:
             content["seed"],
             content["steps"],
             content["seconds"],
+            {name: tuple(shape) for name, shape in content.get("pruned", {}).items()},
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise StageError(f"{folder / _DOCUMENT} cannot be read by this version ({error})") from error
@@ -131,7 +148,9 @@ def _untrained(saved: SavedStudent, folder: Path, outputs: tuple[str, ...]) -> n
     """The student as it was built. A model of transformers is of the form that its own folder says: what it was cut
     from is not needed again, and other outputs do not make another model of it."""
     if not (folder / "hf" / "config.json").is_file():
-        return build_student(saved.student, saved.shape, outputs, saved.seed)
+        student = build_student(saved.student, saved.shape, outputs, saved.seed)
+        fit(student, saved.pruned)
+        return student
     with seeded(saved.seed):  # its first weights are written over
         return rebuild_student(folder / "hf", outputs, saved.shape.completed(saved.student).inputs)
 

@@ -11,6 +11,7 @@ from torch import nn
 from ..models.builders import StudentShape, build_student, output_shapes
 from ..objective.balance import build_balance
 from ..objective.objective import build_objective
+from ..pruning.pruning import build_pruning
 from ..spec import StudentSpec
 from ..stream.batch_stream import BatchStream
 from .course import Phase, plan_course, trained_parameters
@@ -32,7 +33,9 @@ def assemble(
     outputs = output_shapes(student, trial.student, shape)
     place = f"students.{trial.student.name}"
     phases = plan_course(trial.phases, steps, place)
-    return student, tuple(_parts(trial, stream, shape, student, outputs, phase) for phase in phases)
+    parts = [_parts(trial, stream, shape, student, outputs, phase) for phase in phases]
+    pruning = build_pruning(student, trial.student, shape, frozenset(trial.outputs), steps, trial.seed)
+    return student, tuple(replace(part, pruning=pruning) for part in parts)
 
 
 def _parts(

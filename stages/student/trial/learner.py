@@ -16,6 +16,9 @@ from ..inputs.columns import SharedInputs
 from ..objective.accuracy import Answers, accuracy, answers_of
 from ..objective.balance import Balance
 from ..objective.objective import Objective
+from ..pruning.importance import TaylorScores
+from ..pruning.picks import picked
+from ..pruning.pruning import Pruning
 from ..schedule import value_at
 from ..stream.batch import Batch
 from .arms import Lesson, lesson
@@ -23,6 +26,7 @@ from .average import WeightAverage
 from .course import Phase
 from .optimizer import build_optimizer, learning_rate, skip_unless_finite
 from .randomness import derive_seed, seed_step
+from .resizing import kept_states
 from .rows import input_rows, lesson_rows, micro_batches
 from .selection import Selection
 from .trial import Trial
@@ -34,13 +38,15 @@ _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 @dataclass(frozen=True, slots=True)
 class PhaseParts:
-    """A phase of a trial with what its steps need. `trains` names the student's parameters that it changes."""
+    """A phase of a trial with what its steps need. `trains` names the student's parameters that it changes; `pruning`
+    is the whole trial's."""
 
     phase: Phase
     objective: Objective
     trains: frozenset[str]
     selection: Selection | None = None
     balance: Balance | None = None
+    pruning: Pruning | None = None
 
 
 class Learner:
@@ -48,25 +54,26 @@ class Learner:
 
     def __init__(self, trial: Trial, student: nn.Module, phases: Sequence[PhaseParts], device: torch.device) -> None:
         self.trial, self.step, self.seconds = trial, 0, 0.0
-        self.student, self.device, self._phases = student.to(device).train(), device, tuple(phases)
+        self.device, self._phases, self.pruning = device, tuple(phases), phases[0].pruning
         self._beside = nn.ModuleList(part.objective for part in phases).to(device).train()
         self._balances = nn.ModuleList(part.balance or nn.Identity() for part in phases).to(device)
         self._spec = trial.student.optimizer
-        self._optimizer = build_optimizer(self._spec, (self.student, self._beside, self._balances), device)
-        self._trained = [p for group in self._optimizer.param_groups for p in group["params"]]
         self._frozen = frozenset(name for name, p in student.named_parameters() if not p.requires_grad)
-        self.average = None if self._spec.ema is None else WeightAverage(self.student, self._spec.ema)
+        self._teach(student.to(device).train())
+        taylor = self.pruning is not None and self.pruning.spec.importance == "taylor"
+        self._taylor = TaylorScores(self.student) if taylor else None
         scaled = self._spec.precision == "float16"
         self._scaler = torch.amp.GradScaler(device.type, enabled=scaled)
         self.watch = Watch()
-        self._now: PhaseParts | None = None
         self._last: tuple[Tensor, Mapping[str, Tensor], Tensor, float] | None = None
+        self._answers: list[Answers] = []  # of the last step
 
     def advance(self, batch: Batch, shared: SharedInputs) -> None:
         """Take one step on a batch. Dropout is drawn from (seed, step): it knows no other trial and no past."""
         started = perf_counter()
+        if self.pruning is not None and self.pruning.due(self.step):
+            self._prune(self.pruning)
         now = self._begin_step()
-        self._answers: list[Answers] = []  # of the last step
         seen = lesson(batch, self.trial.arm)
         inputs = shared.augmented(self.trial.student.augment).inputs(self.trial.student.takes, seen.rows)
         chosen = self._chosen(now, batch, seen)
@@ -98,11 +105,18 @@ class Learner:
             tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
         if self.average is not None:
             tensors |= {f"average.{key}": value for key, value in self.average.state().items()}
+        if self._taylor is not None:
+            tensors |= {f"importance.{key}": value for key, value in self._taylor.values.items()}
         numbers = {"seconds": self.seconds, "watch": dict(self.watch.numbers()), "scaler": self._scaler.state_dict()}
         return Checkpoint(self.step, tensors, numbers)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint of the same trial."""
+        if self.pruning is not None:
+            shapes = {name: tuple(value.shape) for name, value in _part(checkpoint.tensors, "student.").items()}
+            self._teach(self.pruning.resized(self.student, shapes))
+        if self._taylor is not None:
+            self._taylor.restore(_part(checkpoint.tensors, "importance."))
         for name, module in self._modules():
             module.load_state_dict(_part(checkpoint.tensors, f"{name}."))
         if self.average is not None:
@@ -111,10 +125,36 @@ class Learner:
         for name, value in _part(checkpoint.tensors, "optimizer.").items():
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = value
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+        self._set_states(state)
         self._scaler.load_state_dict(dict(checkpoint.numbers["scaler"]))
         self.watch.restore(checkpoint.numbers["watch"])
         self.step, self.seconds = checkpoint.step, checkpoint.numbers["seconds"]
+
+    def _teach(self, student: nn.Module) -> None:
+        """Take steps with this student from now on; the optimiser begins anew."""
+        self.student = student
+        for name, parameter in student.named_parameters():
+            parameter.requires_grad_(name not in self._frozen)
+        self._optimizer = build_optimizer(self._spec, (student, self._beside, self._balances), self.device)
+        self._trained = [p for group in self._optimizer.param_groups for p in group["params"]]
+        self.average = None if self._spec.ema is None else WeightAverage(student, self._spec.ema)
+        self._now: PhaseParts | None = None
+
+    def _set_states(self, states: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """What the optimiser knows of each parameter."""
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": states})
+
+    def _prune(self, pruning: Pruning) -> None:
+        """Go on with less of the student, and with what the optimiser and the average know of the rest."""
+        student, picks = pruning.prune(self.student, self.step, None if self._taylor is None else self._taylor.values)
+        states = kept_states(self._optimizer, self.student, picks)
+        average = None if self.average is None else self.average.state()
+        self._teach(student)
+        self._set_states(states)
+        if self.average is not None and average is not None:
+            self.average.restore({name: picked(value, picks, name) for name, value in average.items()})
+        if self._taylor is not None:
+            self._taylor.pick(picks)
 
     def _modules(self) -> tuple[tuple[str, nn.Module], ...]:
         return ("student", self.student), ("objective", self._beside), ("balance", self._balances)
@@ -184,6 +224,8 @@ class Learner:
         """Clip and step; a gradient that is not finite changes nothing. Returns its norm before clipping."""
         self._scaler.unscale_(self._optimizer)
         norm = nn.utils.clip_grad_norm_(self._trained, self._spec.clip or inf).detach()
+        if self._taylor is not None:
+            self._taylor.note(self.student, norm)
         if not self._scaler.is_enabled():
             skip_unless_finite(self._optimizer, norm)
         self._scaler.step(self._optimizer)

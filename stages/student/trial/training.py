@@ -119,9 +119,10 @@ class Training:
             self._history.finish()
             if self.learner.average is not None:
                 self.learner.average.apply()
-            save_student(
-                self.folder, self.trial, self.learner.student, self._shape, self.learner.step, self.learner.seconds
-            )
+            student, pruning = self.learner.student, self.learner.pruning
+            pruned = {} if pruning is None else pruning.changes(student)
+            seconds = self.learner.seconds
+            save_student(self.folder, self.trial, student, self._shape, self.learner.step, seconds, pruned)
         for name in ("failed.json", "stopped.json"):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self._checkpoints, ignore_errors=True)
