@@ -14,6 +14,7 @@ from ....cache import Cache, HeadLogits, SignalSchema
 from ...cache_identity import PIXELS
 from ...errors import StageError
 from ...worker_errors import HandsOver, raised
+from ...worker_signals import held_back, outlive_signals
 from ..inputs.columns import Column
 from ..inputs.feed import Feed
 from ..inputs.kept import MEMORY
@@ -198,9 +199,17 @@ class Stream:
         if workers == 0:
             return _ahead(replace(host, pinned=pin), start, stop)
         loader = DataLoader(
-            HandsOver(host), None, sampler=range(start, stop), num_workers=workers, collate_fn=_same, pin_memory=pin
+            HandsOver(host),
+            None,
+            sampler=range(start, stop),
+            num_workers=workers,
+            collate_fn=_same,
+            pin_memory=pin,
+            worker_init_fn=outlive_signals,
         )
-        return raised(iter(loader))
+        with held_back():
+            batches = iter(loader)
+        return raised(batches)
 
     def _to_device(self, host: HostBatch) -> Batch:
         return Batch(

@@ -1,6 +1,5 @@
 """Loader workers: decode, draw and replay views, prepare. Batches arrive in source order, a bounded number ahead."""
 
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import thread_time
@@ -14,6 +13,7 @@ from ....data import Sample, Shard, Source, ViewPolicy, decode_field
 from ....data.views.captions import drawn_captions
 from ....data.views.replaying import replay_rows
 from ...worker_errors import HandsOver, raised
+from ...worker_signals import held_back, outlive_signals
 from .batch import PreparedBatch
 from .prepare import Prepare, Rows
 
@@ -89,18 +89,12 @@ def prepared_batches(pieces: PreparedPieces, workers: int, pin: bool) -> Iterato
         num_workers=workers,
         collate_fn=_same,
         pin_memory=pin,
-        worker_init_fn=_outlive_signals,
+        worker_init_fn=outlive_signals,
         **ahead,
     )
-    return raised(iter(loader))
-
-
-def _outlive_signals(worker: int) -> None:
-    """Terminals and batch systems send a signal to all processes at once. Whoever started the workers decides when
-    they leave: after the batch in work. A second SIGTERM is its own."""
-    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    with held_back():
+        batches = iter(loader)
+    return raised(batches)
 
 
 def _same(batch: Any) -> Any:
