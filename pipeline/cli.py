@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from .commands import cache, check, evaluate, init, jobs, predict, report, run, student, teacher, train
+from .commands import cache, check, evaluate, export, init, jobs, predict, report, run, student, teacher, train
 from .console import errors
 from .interruption import INTERRUPTED, Stopped, interrupted_early
 from .launching.attempt import recorded_attempt
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": train.train,
     "evaluate": evaluate.evaluate,
     "report": report.report,
+    "export": export.export,
     "run": run.run,
     "jobs": jobs.jobs,
     "predict": predict.predict,

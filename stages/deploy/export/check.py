@@ -24,8 +24,16 @@ def check_graph(graph: TorchGraph, run: Run, tolerance: float | None, what: str)
         wanted = {name: values.numpy() for name, values in graph.run(inputs).items()}
         _require_finite(wanted, f"{what}: the student itself, in torch,")
         found = _run(run, {name: values.numpy() for name, values in inputs.items()}, what, batch)
-        _require_finite(found, f"{what}: the exported graph")
-        worst = max(worst, *(_difference(found[name], values, what) for name, values in wanted.items()))
+        worst = max(worst, require_close(found, wanted, tolerance, what))
+    return worst
+
+
+def require_close(
+    found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray], tolerance: float | None, what: str
+) -> float:
+    """The largest difference of one batch's outputs. Raises StageFailed beyond the tolerance, and for no numbers."""
+    _require_finite(found, f"{what}: the exported graph")
+    worst = max(_difference(found[name], values, what) for name, values in wanted.items())
     if tolerance is not None and worst > tolerance:
         raise StageFailed(
             f"{what}: the exported graph differs from torch by {worst:.2g}, and {tolerance:.2g} is allowed; nothing "

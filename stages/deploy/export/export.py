@@ -94,9 +94,10 @@ def student_facts(candidate: Candidate, student: Any) -> dict[str, Any]:
     """Who the student is, as export.json says it."""
     spec = candidate.saved.student
     return {
-        **candidate.identity(),
         "name": spec.name,
         "use": spec.use,
+        "arm": candidate.saved.arm,
+        "seed": candidate.saved.seed,
         "weights": candidate.weights,
         "parameters": model_size(student).total,
     }
@@ -116,9 +117,10 @@ def written_graphs(target: Target, graphs: Mapping[str, TorchGraph], folder: Pat
 def finish(folder: Path, exported: Exported, candidate: Candidate, facts: Facts, fixed_length: bool) -> None:
     """Everything beside the graphs, `export.json` last."""
     steps = preprocessing(candidate.saved, fixed_length)
-    write_tokenizers(candidate.saved, steps, folder)
-    _write_json(folder / "preprocessing.json", steps)
-    shutil.copyfile(preprocess.__file__, folder / "preprocess.py")
+    if exported.target != "hf":  # transformers has files of its own for that
+        write_tokenizers(candidate.saved, steps, folder)
+        _write_json(folder / "preprocessing.json", steps)
+        shutil.copyfile(preprocess.__file__, folder / "preprocess.py")
     if exported.kind == "classifier":
         labels = facts.labels or tuple(map(str, range(candidate.saved.shape.classes)))
         _write_json(folder / "labels.json", list(labels))

@@ -32,12 +32,15 @@ class Facts:
 
 def run_folder(candidate: Candidate) -> Path:
     """The run's folder: `<run>/students/<student>/<arm>/seed-<n>` is the student's."""
-    return candidate.folder.resolve().parents[3]
+    place = candidate.folder.resolve()
+    return place.parents[3] if len(place.parents) > 3 else place
 
 
 def collect_facts(candidate: Candidate, cache: Cache | None, licence: str | None = None) -> Facts:
     """What cache, evaluation and report say. Raises StageError when the cache knows other classes than the student."""
     figures = read_json(candidate.folder / "evaluation.json") or {}
+    if figures.get("fingerprint", {}).get("weights", candidate.weights) != candidate.weights:
+        figures = {}  # of weights that are no longer there
     report = read_json(run_folder(candidate) / "report.json") or {}
     known: dict[str, Any] = {"figures": figures, "gains": _gains(candidate, report), "licence": licence}
     if cache is None:

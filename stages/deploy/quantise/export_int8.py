@@ -1,0 +1,96 @@
+"""Exports a finished student in int8: float graphs held against torch, then quantised, then judged on real rows.
+
+It refuses int8 that returns what is no number, or that says too often something else than its float parent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ...errors import StageError, StageFailed
+from ..candidate import Candidate
+from ..export.check import BATCHES, check_graph
+from ..export.export import Asked, described, finish, written_graphs
+from ..export.facts import Facts
+from ..export.folder import new_folder
+from ..export.graphs import TorchGraph, student_graphs
+from ..export.manifest import Exported
+from ..export.rows import RealRows
+from ..export.target import target_of
+from .judge import Drift, judge
+from .quantise import quantise
+from .way import Way, fitting_way
+
+_TARGETS = ("onnx", "web")
+
+
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """`way` None: by architecture, graph by graph. `calibration` rows give ranges, `judged` rows the verdict, below
+    whose `least_agreement` the export is refused."""
+
+    judged: RealRows
+    calibration: RealRows | None = None
+    way: Way | None = None
+    least_agreement: float = 0.95
+
+
+def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) -> Exported:
+    """Write `asked.out` in int8. Raises StageError, and leaves nothing, when it cannot be done."""
+    if asked.target not in _TARGETS:
+        raise StageError(f"--int8 quantises the ONNX file: --to {' or '.join(_TARGETS)}, and not {asked.target}")
+    target, graphs = target_of(asked.target), student_graphs(candidate, asked.outputs)
+    assert target.open is not None
+    with new_folder(asked.out, asked.replace) as folder, TemporaryDirectory() as aside:
+        ways: dict[str, Way] = {}
+        for name, graph in graphs.items():
+            parent = Path(aside) / f"{name}.onnx"
+            target.write(graph, parent)
+            check_graph(graph, target.open(parent), asked.tolerance, f"{asked.out.name}: {parent.name} in float32")
+            ways[name] = int8.way or fitting_way(parent)
+            quantise(parent, folder / parent.name, ways[name], int8.calibration)
+            check_graph(graph, target.open(folder / parent.name), None, f"{asked.out.name}/{parent.name}")
+        runs = [{name: target.open(place / f"{name}.onnx") for name in graphs} for place in (Path(aside), folder)]
+        drift = judge(runs[0], runs[1], int8.judged)
+        _require(drift, int8, asked)
+        parents = {name: (Path(aside) / f"{name}.onnx").stat().st_size for name in graphs}
+        exported = _described(
+            candidate, asked, graphs, written_graphs(target, graphs, folder), facts, drift, ways, parents
+        )
+        finish(folder, exported, candidate, facts, any(graph.fixed_length for graph in graphs.values()))
+    return exported
+
+
+def _described(
+    candidate: Candidate,
+    asked: Asked,
+    graphs: Mapping[str, TorchGraph],
+    files: Mapping[str, Any],
+    facts: Facts,
+    drift: Drift,
+    ways: Mapping[str, Way],
+    parents: Mapping[str, int],
+) -> Exported:
+    quantisation = {
+        "way": ", ".join(dict.fromkeys(ways.values())),
+        "float_bytes": sum(parents.values()),
+        "share_of_float_bytes": round(sum(one.bytes for one in files.values()) / sum(parents.values()), 4),
+        "rows_judged": drift.rows,
+        "agreement": drift.agreement,
+        "drift_points": drift.drift_points,
+        "cosine": drift.cosine,
+    }
+    check = {"batches": list(BATCHES), "tolerance": None, "largest_difference": None}
+    return described(candidate, asked.target, graphs, files, facts, check, precision="int8", quantisation=quantisation)
+
+
+def _require(drift: Drift, int8: Int8, asked: Asked) -> None:
+    found = drift.agreement if drift.agreement is not None else drift.cosine
+    if found < int8.least_agreement:
+        what = "agrees with its float parent on" if drift.agreement is not None else "has with its parent a cosine of"
+        raise StageFailed(
+            f"{asked.out.name}: int8 {what} {found:.3f} of {drift.rows} rows, and {int8.least_agreement} is the least; "
+            "nothing was written. Try another --way, export it in float32, or lower --agreement"
+        )

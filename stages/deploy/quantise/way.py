@@ -1,0 +1,40 @@
+"""Which way a graph is quantised: by what its weights are for.
+
+Dynamic: MatMul and Gemm with signed 8-bit weights per channel, activations quantised as they come; for transformers.
+Static U8S8: every layer, activations unsigned by a range that calibration finds; for convolutional nets on x86.
+Static S8S8: the same with symmetric signed activations, which XNNPACK and TensorRT want; slower than float on x86.
+"""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from ..export.extras import library
+from ..export.onnx_file import EXTRA
+
+Way = Literal["dynamic", "static-u8s8", "static-s8s8"]
+WAYS: tuple[Way, ...] = get_args(Way)
+_DENSE = ("MatMul", "Gemm")
+
+
+def fitting_way(file: Path) -> Way:
+    """`static-u8s8` where most weights of an ONNX file are those of convolutions, else `dynamic`."""
+    weights = weight_counts(file)
+    return "static-u8s8" if weights["Conv"] > sum(weights[kind] for kind in _DENSE) else "dynamic"
+
+
+def weight_counts(file: Path) -> dict[str, int]:
+    """Numbers in the weights of convolutions and of dense layers, by operator."""
+    graph = library("onnx", EXTRA).load(file).graph
+    sizes = {one.name: _count(one.dims) for one in graph.initializer}
+    found = dict.fromkeys(("Conv", *_DENSE), 0)
+    for node in graph.node:
+        if node.op_type in found:
+            found[node.op_type] += sum(sizes.get(name, 0) for name in node.input)
+    return found
+
+
+def _count(dims: list[int]) -> int:
+    count = 1
+    for side in dims:
+        count *= side
+    return count
