@@ -122,11 +122,12 @@ def load_cache_config(path: Path) -> CacheConfig:
 
 
 def _spelt_out(config: _C) -> _C:
+    from .generations import with_folders
     from .layer_terms import without_layers
     from .signal_globs import without_globs
     from .teacher_names import with_points
 
-    return without_layers(with_points(without_globs(config)))
+    return without_layers(with_points(without_globs(with_folders(config))))
 
 
 def _content(path: Path) -> dict[str, Any]:

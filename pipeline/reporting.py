@@ -2,6 +2,7 @@
 
 from .config import Config
 from .console import console
+from .generations import check_links
 from .jobs import open_joined, open_set
 from .report.terminal import ladder_table, problem_lines, result_table, sets_table
 from .report.write import JSON_FILE, PAGE_FILE, write_report
@@ -9,6 +10,7 @@ from .report.write import JSON_FILE, PAGE_FILE, write_report
 
 def report_run(config: Config) -> None:
     """Write report.html and report.json, print the table and where the page is."""
+    check_links(config)
     cache, _ = open_joined(config)
     main, *others = config.evaluate.named_sets
     held_out, samples = open_set(config, main)

@@ -20,13 +20,20 @@ def check(config: ConfigPath) -> None:
     Nothing is kept. Exit code 2 says what to change.
     """
     from ..checking import check_run
+    from ..generations import generations, within_reach
 
     loaded = load_cache_config(config)
+    parts = len(generations(loaded)) if isinstance(loaded, Config) else 1
+    loaded, waiting = within_reach(loaded)
     with console.status("two samples go through source, views, teacher, codecs, a shard, the join and every student"):
         forecast = check_run(loaded)
     console.print(_signals(forecast))
     for note in forecast.notes:
         console.print(f"  {note}", soft_wrap=True)
+    for name in waiting:
+        console.print(f"  teachers.{name} is a student that is not trained yet: what learns from it was not tried")
+    if parts > 1:
+        console.print(f"  {parts} generations, one after another")
     for name, parameters in forecast.students.items():
         console.print(f"  student {name}: {parameters:,} parameters")
     console.print(

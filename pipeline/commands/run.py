@@ -23,15 +23,22 @@ def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = F
     from ..building import build_caches
     from ..evaluating import evaluate_run
     from ..first_look import look_at_students
+    from ..generations import check_links, generations
     from ..reporting import report_run
     from ..training import chosen_trials, train_trials
 
     look_at_students(loaded)
+    parts = generations(loaded)
+    check_links(loaded)
     with interruptible() as stop:
-        console.rule("1 of 4  teacher")
-        build_caches(loaded, stop)
-        console.rule("2 of 4  students")
-        train_trials(loaded, chosen_trials(loaded), stop)
+        for number, part in enumerate(parts, 1):
+            which = f" of generation {number} of {len(parts)}" if len(parts) > 1 else ""
+            console.rule(f"1 of 4  teacher{which}")
+            build_caches(part, stop)
+            console.rule(f"2 of 4  students{which}")
+            train_trials(part, chosen_trials(part), stop)
+        if parts[-1].teachers != loaded.teachers:  # the last generation is heard too, where it is a teacher
+            build_caches(loaded, stop)
         console.rule("3 of 4  evaluation")
         evaluate_run(loaded, stop)
         console.rule("4 of 4  report")

@@ -25,6 +25,7 @@ def train(
 
     The same command again continues from the newest checkpoints.
     """
+    from ..generations import by_generation, check_links
     from ..training import chosen_trials, train_trials
 
     loaded = load_config(config)
@@ -35,9 +36,11 @@ def train(
 
         launch_command(loaded, config, elsewhere, "train", dry_run, trials=chosen)
         return
+    check_links(loaded)
     with interruptible() as stop:
         if settle is not None:
             from ..launching.settling import await_cache
 
             await_cache(loaded, settle, stop)
-        train_trials(loaded, chosen, stop, settle)
+        for part, trials_of_part in by_generation(loaded, chosen):
+            train_trials(part, trials_of_part, stop, settle)

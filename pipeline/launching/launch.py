@@ -11,7 +11,9 @@ from ...stages.student.files.durable_files import write_errors, write_whole
 from ...stages.student.trial.trial import Trial
 from ..config import CacheConfig, Config
 from ..console import console, counted
+from ..errors import ConfigError
 from ..first_look import look_at_students
+from ..generations import links
 from ..interruption import interruptible
 from ..jobs import open_joined
 from ..training import chosen_trials
@@ -35,9 +37,14 @@ def launch_command(
 ) -> None:
     """Start what is missing for a command on `launch.engine`, or with `dry_run` print what would be started.
 
-    Raises what the command itself would raise before it begins, LaunchError when the engine refuses, LaunchFailed and
-    Interrupted of an engine that waits.
+    Raises what the command itself would raise before it begins, ConfigError for a chain of generations, LaunchError
+    when the engine refuses, LaunchFailed and Interrupted of an engine that waits.
     """
+    if links(config):
+        raise ConfigError(
+            f"teachers.{next(iter(links(config)))}: it is a student of this file, and generations follow one another "
+            "in one process: run this with `--launch inline`"
+        )
     engine = engine_of(launch.engine)
     folder = new_job_folder(config.run, verb)
     stages = _with_arrays(

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import StageError
 from .families.family import family_of, find_folder
 from .families.module import build_module
+from .families.student import student_points
 from .families.vision_language_points import vision_language_points
 from .spec import TeacherSpec
 
@@ -15,13 +16,16 @@ def known_points(spec: TeacherSpec) -> list[str]:
     """The names, as a glob may match them. Raises StageError for a teacher that cannot be had or read."""
     folder = find_folder(spec)
     family = family_of(spec, folder)
-    config = None if family == "module" else _config(spec, folder)
+    config = None if family in ("module", "student") else _config(spec, folder)
     return [point for group in point_groups(spec, family, config) for point in group]
 
 
 def point_groups(spec: TeacherSpec, family: str, config: Any) -> Iterator[list[str]]:
     """Groups of points that a teacher with this configuration has all of, or none; of a module of the user's own each
-    of its modules."""
+    of its modules, of a student each of its outputs."""
+    if family == "student":
+        yield from ([output] for output in student_points(spec))
+        return
     yield from vision_language_points(config) if family == "vision-language" else _plain_groups(config)
     if family == "module":
         yield from ([path] for path, _ in build_module(spec).named_modules() if path)

@@ -14,8 +14,19 @@ class TeacherSpec(BaseModel):
     revision: str | None = Field(None, description="commit of a hub model; required for hub names")
     use: str | None = Field(None, description="package.module:factory of a torch module of your own, instead of model")
     args: dict[str, Any] = Field(default_factory=dict, description="arguments of the factory that use names")
+    student: str | None = Field(
+        None, description="a trained student instead of model: its folder, or in `teachers` a student of this file"
+    )
     family: Literal[
-        "auto", "image-classifier", "clip", "text-classifier", "causal-lm", "text-encoder", "vision-language", "module"
+        "auto",
+        "image-classifier",
+        "clip",
+        "text-classifier",
+        "causal-lm",
+        "text-encoder",
+        "vision-language",
+        "module",
+        "student",
     ] = Field("auto", description="what kind of model it is; auto: what its config.json says")
     inputs: dict[str, str] = Field(
         default_factory=dict,
@@ -50,10 +61,17 @@ class TeacherSpec(BaseModel):
 
     @model_validator(mode="after")
     def _one_teacher(self) -> Self:
-        if (self.model is None) == (self.use is None):
-            raise ValueError("give model, a folder or a hub name, or use, a factory of your own: one of the two")
+        if [self.model, self.use, self.student].count(None) != 2:
+            raise ValueError(
+                "give model, a folder or a hub name, or use, a factory of your own, or student, a trained student: one "
+                "of the three"
+            )
         if self.use is None and (self.args or self.family == "module"):
             raise ValueError("args and family: module are for a factory of your own: set use")
+        if self.student is None and self.family == "student":
+            raise ValueError("family: student is for a trained student: set student")
+        if self.student is not None and (self.family not in ("auto", "student") or self.revision is not None):
+            raise ValueError("with student the family is student, and there is no revision")
         if self.use is not None and (self.family not in ("auto", "module") or self.revision is not None):
             raise ValueError("with use the family is module, and there is no revision")
         return self

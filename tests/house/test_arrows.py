@@ -24,6 +24,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
 FORBIDDEN = (
     ("stages.student", "stages.teacher"),
     ("stages.teacher", "stages.student"),
+    ("stages.teacher", "stages.generation"),  # the room that knows both is asked by name
+    ("stages.student", "stages.generation"),
     ("stages.capture", "stages.teacher"),
     ("stages.capture", "stages.student"),
 )

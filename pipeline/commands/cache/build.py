@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ...config import load_cache_config
+from ...console import console
 from ...interruption import interruptible
 from ...shard_choice import choose_shards
 from ..arguments import ConfigPath, LaunchDryRun, LaunchName, chosen_launch
@@ -38,10 +39,16 @@ def build(
         launch_command(loaded, config, elsewhere, "cache", dry_run, shards)
         return
     from ...building import build_caches
+    from ...generations import within_reach
     from ...part_building import build_part
 
+    loaded, waiting = within_reach(loaded)
     with interruptible() as stop:
         if part is None:
             build_caches(loaded, stop, choose_shards(loaded, shards))
         else:
             build_part(loaded, part, shards, checked, stop)
+    for name in waiting:
+        console.print(
+            f"[yellow]waiting[/yellow] teachers.{name}: its student is not trained; `teachercache run` does both"
+        )

@@ -16,7 +16,8 @@ def extend(config: ConfigPath, dry_run: DryRun = False) -> None:
     command again continues where it stopped.
     """
     from ...extending import extend_caches
+    from ...generations import within_reach
 
-    loaded = load_cache_config(config)
+    loaded, _ = within_reach(load_cache_config(config))
     with interruptible() as stop:
         extend_caches(loaded, stop, dry_run)

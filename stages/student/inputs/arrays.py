@@ -27,15 +27,19 @@ class Arrays:
     def hold(self, opened: OpenedShard) -> Held:
         """Raises DataError, naming the sample, for what is no array of finite numbers, or of another shape or type."""
         arrays = [
-            self._checked(_array(self.source, opened, i), i * opened.views, opened) for i in range(len(opened.shard))
+            self.checked(
+                _array(self.source, opened, i), f"{opened.where(i * opened.views)}: field {self.source.array!r}"
+            )
+            for i in range(len(opened.shard))
         ]
         items = np.repeat(np.arange(len(arrays), dtype=np.int32), opened.views)
         if self.source.max_tokens is not None:
             return pack(arrays, items)
         return Stacked(np.stack(arrays), items)
 
-    def _checked(self, array: np.ndarray, row: int, opened: OpenedShard) -> np.ndarray:
-        where = f"{opened.where(row)}: field {self.source.array!r}"
+    def checked(self, array: np.ndarray, where: str) -> np.ndarray:
+        """The array of a sample, cut where it may be. Raises DataError, which begins with `where`, for one that is not
+        as `shape` says."""
         if plain_type(array) != self.shape.dtype:
             raise DataError(
                 f"{where} is {array.dtype}, and that of {self.first} was {self.shape.dtype}: write one type"

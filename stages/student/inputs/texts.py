@@ -4,6 +4,7 @@ A row has the text that its view has drawn, which is the one that the teacher re
 that is too long is an error unless it is asked to be cut, and one without a token is always.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,21 @@ class Texts:
     def hold(self, opened: OpenedShard) -> Packed:
         """Raises DataError, naming the sample, for what is no text, and for texts that are too long or empty."""
         texts, items = self._texts(opened)
+        ids = self._tokenised(list(texts))
+        self._check(np.array([len(found) for found in ids])[items], opened.where)
+        return pack(ids, items)
+
+    def encoded(self, texts: Sequence[str], where: Callable[[int], str]) -> list[np.ndarray]:
+        """Token ids int32 of each text; `where(i)` says whose text i is. Raises DataError for texts that are too long
+        or empty."""
+        ids = self._tokenised(texts)
+        self._check(np.array([len(found) for found in ids]), where)
+        return ids
+
+    def _tokenised(self, texts: Sequence[str]) -> list[np.ndarray]:
         cut = self.shape.longest if self.source.truncate else None
         made = self.tokenizer(list(texts), truncation=cut is not None, max_length=cut, return_attention_mask=False)
-        ids = [np.asarray(found, np.int32) for found in made["input_ids"]]
-        self._check(np.array([len(found) for found in ids]), items, opened)
-        return pack(ids, items)
+        return [np.asarray(found, np.int32) for found in made["input_ids"]]
 
     def _texts(self, opened: OpenedShard) -> tuple[dict[str, int], np.ndarray]:
         """The different texts of a shard, each with its number, and the number of each row: int32 (rows,)."""
@@ -58,16 +69,17 @@ class Texts:
                 items[row] = texts.setdefault(text, len(texts))
         return texts, items
 
-    def _check(self, lengths: np.ndarray, items: np.ndarray, opened: OpenedShard) -> None:
+    def _check(self, lengths: np.ndarray, where: Callable[[int], str]) -> None:
+        """`lengths` (rows,) of the texts of rows."""
         longest = self.shape.longest or NO_LIMIT
-        wrong = np.flatnonzero((lengths[items] == 0) | (lengths[items] > longest))
+        wrong = np.flatnonzero((lengths == 0) | (lengths > longest))
         if not len(wrong):
             return
-        row, found = int(wrong[0]), int(lengths[items[wrong[0]]])
+        row, found = int(wrong[0]), int(lengths[wrong[0]])
         if found == 0:
-            raise DataError(f"{opened.where(row)}: its text {self.source.field!r} has no token. Leave the sample out")
+            raise DataError(f"{where(row)}: its text {self.source.field!r} has no token. Leave the sample out")
         raise DataError(
-            f"{opened.where(row)}: its text {self.source.field!r} has {found} tokens, and {longest} are the most. "
+            f"{where(row)}: its text {self.source.field!r} has {found} tokens, and {longest} are the most. "
             f"Shorten it, raise {self.place}.max_tokens, or set {self.place}.truncate: true to cut such texts"
         )
 

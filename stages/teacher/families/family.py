@@ -21,6 +21,7 @@ from .adapter import Adapter
 from .causal_lm import CausalLM
 from .image_classifier import ImageClassifier
 from .module import Module, module_fingerprint, module_folder
+from .student import open_student, student_fingerprint, student_folder, student_inputs
 from .text import TextClassifier, TextEncoder
 from .towers import Towers
 from .vision_language import VisionLanguage
@@ -60,6 +61,7 @@ FAMILIES: dict[str, Family] = {  # the first whose mark fits
     "text-encoder": Family(TextEncoder, text_inputs, TEXT_ENCODERS),
     "vision-language": Family(VisionLanguage, vision_language_inputs, VISION_LANGUAGE),
     "module": Family(Module, array_inputs, ()),
+    "student": Family(open_student, student_inputs, ()),
 }
 _READS_TEXT = ("clip", "text-classifier", "causal-lm", "text-encoder", "vision-language")
 _TAKERS = {  # settings that not every family takes
@@ -84,12 +86,16 @@ def family_of(spec: TeacherSpec, folder: Path) -> str:
 
 def find_folder(spec: TeacherSpec) -> Path:
     """Where the teacher's files lie on this machine. Raises StageError when it cannot be had."""
+    if spec.student is not None:
+        return student_folder(spec)
     return module_folder(spec) if spec.use is not None else teacher_folder(spec)
 
 
 def identify(spec: TeacherSpec, folder: Path) -> dict[str, Any]:
     """What decides the teacher's numbers, as JSON. Loads nothing, except for a module, which its factory makes."""
     family = family_of(spec, folder)
+    if family == "student":
+        return student_fingerprint(spec, folder)
     return module_fingerprint(spec) if family == "module" else teacher_fingerprint(spec, folder, family)
 
 
@@ -104,8 +110,8 @@ def teacher_inputs(spec: TeacherSpec, folder: Path, source: Source, policy: View
 
 
 def _family(spec: TeacherSpec, folder: Path) -> str:
-    if spec.use is not None:
-        return "module"
+    if spec.use is not None or spec.student is not None:
+        return "module" if spec.use is not None else "student"
     if spec.family != "auto":
         return spec.family
     if spec.trust_remote_code:

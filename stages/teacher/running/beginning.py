@@ -35,7 +35,7 @@ def begin_cache(
 
 
 def _manifest(job: CacheJob, schemas: Mapping[str, SignalSchema], teacher: Adapter) -> Manifest:
-    name = job.teacher.use or job.teacher.model
+    name = job.teacher.use or job.teacher.student or job.teacher.model
     return Manifest(
         fingerprint=job.fingerprint,
         signals=schemas,
