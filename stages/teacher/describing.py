@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ...cache import SignalSchema
 from ...cache.spec import SignalSpec
 from ..capture import parse_point
 from ..device import pick_device
@@ -83,7 +84,7 @@ def _described(
     described = []
     for point, values in heard.items():
         schema = signal_schema(point, plain[point], values, longest)
-        spec = _choice(point, schema.shape)
+        spec = _choice(point, schema)
         chosen = signal_schema(point, spec, values, longest)
         described.append(
             DescribedPoint(
@@ -93,10 +94,11 @@ def _described(
     return described
 
 
-def _choice(point: str, shape: tuple[int, ...]) -> SignalSpec:
-    """The codec that one would try first."""
+def _choice(point: str, schema: SignalSchema) -> SignalSpec:
+    """The codec that one would try first. Sparse are the logits of a row, or those of tokens that differ in number."""
+    sparse = schema.shape[-1] > _MANY and (len(schema.shape) == 1 or schema.packing is not None)
     match parse_point(point, paths=True).kind:
-        case "logits" if shape[-1] > _MANY:
+        case "logits" if sparse:
             return SignalSpec(codec="topk", k=16)
         case "attention":
             return SignalSpec(codec="u8sqrt")

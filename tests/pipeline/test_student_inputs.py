@@ -234,19 +234,19 @@ def own_loss(config: Any, teacher: Path) -> float:
 
     from teachercache.pipeline.jobs import open_joined
     from teachercache.pipeline.training import chosen_trials, open_stream, student_shape
-    from teachercache.stages.student.fleet import _student_and_objective
     from teachercache.stages.student.trial.arms import lesson
+    from teachercache.stages.student.trial.assembly import assemble
 
     trials = chosen_trials(config)
     cache, join = open_joined(config)
     stream = open_stream(config, cache, join, trials)
-    student, objective = _student_and_objective(trials[0], stream, student_shape(config, cache))
+    student, phases = assemble(trials[0], stream, student_shape(config, cache), config.train.steps)
     student.model.load_state_dict(BertForSequenceClassification.from_pretrained(teacher).state_dict())
     batch = next(iter(stream.batches(0, 1)))
     inputs = batch.shared().inputs(trials[0].student.takes, 12)
     assert len(inputs["attention_mask"].sum(1).unique()) > 1
     with torch.no_grad():
-        return float(objective(student.eval()(inputs), lesson(batch, "distilled"), inputs)[0])
+        return float(phases[0].objective(student.eval()(inputs), lesson(batch, "distilled"), inputs)[0])
 
 
 @pytest.mark.parametrize(
