@@ -27,5 +27,5 @@ def chosen_launch(config: CacheConfig, engine: EngineName | None, dry_run: bool 
     if launch.engine != "inline":
         return launch
     if dry_run:
-        raise ConfigError("--dry-run shows what would be launched; say where: --launch slurm, or --launch local")
+        raise ConfigError("--dry-run shows what would be launched; say where: --launch slurm, ray or local")
     return None

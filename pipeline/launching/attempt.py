@@ -23,6 +23,7 @@ from uuid import uuid4
 from ..interruption import INTERRUPTED
 
 VARIABLE = "TEACHERCACHE_TASK"  # <job folder>/attempts/<stage>-<number of the task>
+GPUS_VARIABLE = "TEACHERCACHE_GPUS"  # how many the engine counts for this task; may be less than one
 _BEAT = 30.0  # seconds between two writes of a record
 Ending = Literal["running", "finished", "again", "failed"]
 
@@ -131,8 +132,10 @@ def _scheduler_id() -> str:
     return f"{array}_{element}" if array else os.environ.get("SLURM_JOB_ID", "")
 
 
-def _gpus() -> int:
+def _gpus() -> float:
     """GPUs that this process holds: those the queue gave it, else the one it computes on."""
+    with suppress(ValueError):
+        return float(os.environ.get(GPUS_VARIABLE, ""))
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return len([word for word in given.split(",") if word.strip() and word.strip() != "-1"])

@@ -30,5 +30,5 @@ def jobs_cost(run: Path) -> JobsCost | None:
             starts, restarts = starts + len(attempts), restarts + len(attempts) - 1
             for content in (attempt.content() for attempt in attempts):
                 lasted = float(content.get("seconds", 0.0))
-                seconds, gpu_seconds = seconds + lasted, gpu_seconds + lasted * int(content.get("gpus", 0))
+                seconds, gpu_seconds = seconds + lasted, gpu_seconds + lasted * float(content.get("gpus", 0))
     return JobsCost(starts, restarts, seconds, gpu_seconds) if starts else None

@@ -54,4 +54,8 @@ def engine_of(name: EngineName) -> Engine:
         from .local import Local
 
         return Local()
+    if name == "ray":
+        from .ray_cluster.engine import Ray
+
+        return Ray()
     raise LaunchError("launch.engine: inline runs in this process, and has no jobs")

@@ -18,8 +18,9 @@ from ..interruption import INTERRUPTED
 from .attempt import VARIABLE, read_attempts
 from .engine import Held, Outlook, TaskKey
 from .errors import LaunchFailed
-from .log import last_lines
+from .failure import failure_text
 from .record import Job
+from .running_process import lives
 from .task import Stage
 
 _LOOK = 0.1  # seconds between two looks at the processes
@@ -54,7 +55,7 @@ class Local:
             console.rule(f"{stage.name}: {len(stage.tasks)} tasks")
             failed = _run_stage(job, stage, stop)
             if failed:
-                raise LaunchFailed(_failure(job, stage, failed))
+                raise LaunchFailed(failure_text(job, stage, failed))
         return job
 
     def outlook(self, job: Job) -> Outlook:
@@ -62,7 +63,7 @@ class Local:
         host, held = os.uname().nodename, dict[TaskKey, Held]()
         for attempts in read_attempts(job.attempts).values():
             content = attempts[-1].content() if attempts[-1].ending == "running" else {}
-            if content.get("host") == host and _lives(content):
+            if content.get("host") == host and lives(content.get("pid")):
                 stage, _, number = attempts[-1].task.rpartition("-")
                 held[stage, int(number)] = "running"
         return Outlook(held, True)
@@ -70,7 +71,7 @@ class Local:
     def cancel(self, job: Job) -> None:
         for attempts in read_attempts(job.attempts).values():
             content = attempts[-1].content() if attempts[-1].ending == "running" else {}
-            if content.get("host") == os.uname().nodename and _lives(content):
+            if content.get("host") == os.uname().nodename and lives(content.get("pid")):
                 with suppress(ProcessLookupError):
                     os.kill(content["pid"], signal.SIGTERM)
 
@@ -140,14 +141,6 @@ def _end(job: Job, stage: Stage, pool: _Pool, place: int) -> None:
         pool.failed[task] = code
 
 
-def _failure(job: Job, stage: Stage, failed: Mapping[int, int]) -> str:
-    lines = [f"{len(failed)} of {len(stage.tasks)} tasks of the stage {stage.name} failed:"]
-    for task, code in list(failed.items())[:10]:
-        said = last_lines(job.log(stage, task), 3)
-        lines.append(f"  task {task} ({stage.tasks[task].title}), exit code {code}: {' '.join(said)}")
-    return "\n".join([*lines, f"The whole output is in {job.folder / 'logs'}; the same command tries them again"])
-
-
 def _places(job: Job) -> int:
     return job.launch.workers or len(_gpus()) or 1
 
@@ -159,13 +152,3 @@ def _gpus() -> list[str]:
         return [word.strip() for word in given.split(",") if word.strip() and word.strip() != "-1"]
     torch = sys.modules.get("torch")
     return [str(number) for number in range(torch.cuda.device_count())] if torch is not None else []
-
-
-def _lives(content: Mapping[str, object]) -> bool:
-    try:
-        os.kill(int(str(content["pid"])), 0)
-    except (ProcessLookupError, KeyError, ValueError):
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -22,14 +22,14 @@ from .division import numbers_text, shares, waves
 from .spec import LaunchSpec
 from .task import Stage, Task
 
-_SLURM_TASKS, _LOCAL_TASKS = 32, 1  # of a stage, when nobody says how many
+_CLUSTER_TASKS, _LOCAL_TASKS = 32, 1  # of a stage, when nobody says how many
 
 
 def task_count(launch: LaunchSpec) -> int:
     """Most tasks of a stage."""
     if launch.array is not None:
         return launch.array
-    return _SLURM_TASKS if launch.engine == "slurm" else launch.workers or _LOCAL_TASKS
+    return _CLUSTER_TASKS if launch.engine in ("slurm", "ray") else launch.workers or _LOCAL_TASKS
 
 
 def cache_stage(config: CacheConfig, launch: LaunchSpec, recipe: Path, chosen: str | None = None) -> Stage:

@@ -4,8 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-EngineName = Literal["inline", "local", "slurm"]
+from .task import StageName
+
+EngineName = Literal["inline", "local", "slurm", "ray"]
 Gres = Annotated[str, Field(pattern=r"^[\w.:,*-]+$")]
+Gpus = Annotated[float, Field(ge=0)]
 
 
 class LaunchSpec(BaseModel):
@@ -31,3 +34,14 @@ class LaunchSpec(BaseModel):
     signal_delay: int = Field(120, gt=0, description="seconds between the warning and the time limit")
     setup: tuple[str, ...] = Field((), description="lines of shell before the task")
     options: tuple[str, ...] = Field((), description="further options of sbatch")
+    address: str | None = Field(None, description="of a Ray cluster; `local` starts one on this machine")
+    gpus: Gpus | dict[StageName, Gpus] | None = Field(None, description="GPUs of a task on Ray, also less than one")
+
+    def gpus_of(self, stage: StageName, most: float) -> float:
+        """GPUs that Ray gives to a task of a stage: those that are asked for, else one where a machine of the cluster
+        has `most` (one or more); none for the report, which computes nothing."""
+        if isinstance(self.gpus, dict):
+            asked = self.gpus.get(stage)
+        else:
+            asked = self.gpus if stage != "report" else None
+        return asked if asked is not None else min(1.0, most if stage != "report" else 0.0)

@@ -4,11 +4,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cluster import until
+from cluster import PATIENCE, until
 
 
 @dataclass(frozen=True)
@@ -18,23 +18,33 @@ class Bench:
     root: Path
     recipe: Path
     environment: dict[str, str]
+    begun: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def pace(self, teacher: float = 0.0, student: float = 0.0) -> None:
-        """Seconds that a pass of the teacher and a step of a student take from now on."""
-        for name, seconds in (("teacher", teacher), ("student", student)):
+    def close(self) -> None:
+        """End what a test that failed has left running."""
+        for process in self.begun:
+            with process:
+                process.kill()
+
+    def pace(self, teacher: float = 0.0, student: float = 0.0, rows: int | None = None) -> None:
+        """Seconds that a pass of the teacher and a step of a student take from now on; after so many `rows` a process
+        waits in the middle of its work until there is another pace."""
+        for name, words in (("teacher", f"{teacher} {'' if rows is None else rows}"), ("student", str(student))):
             file = self.root / f".{name}-pace"
-            file.write_text(str(seconds))
+            file.write_text(words)
             file.rename(self.root / f"{name}-pace")
 
     def begin(self, *words: object) -> subprocess.Popen[str]:
         """The command line in a process."""
         command = [sys.executable, "-m", "teachercache", *map(str, words)]
-        return subprocess.Popen(command, env=self.environment, stdout=-1, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(command, env=self.environment, stdout=-1, stderr=subprocess.STDOUT, text=True)
+        self.begun.append(process)
+        return process
 
     def call(self, *words: object, code: int = 0) -> str:
         """What the command line says; it must leave with `code`."""
         with self.begin(*words) as process:
-            said = process.communicate(timeout=120)[0]
+            said = process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == code, said
         return said
 
@@ -44,7 +54,9 @@ class Bench:
         return sorted((self.root / "run" / "jobs").iterdir())[-1]
 
     def attempts(self, task: str, ending: str = "*") -> list[Path]:
-        return sorted((self.job / "attempts").glob(f"{task}.*.{ending}"))
+        """Records of the starts of a task in the newest job, in their order; none before there is a job."""
+        jobs = sorted((self.root / "run" / "jobs").glob("*"))
+        return sorted((jobs[-1] / "attempts").glob(f"{task}.*.{ending}")) if jobs else []
 
     def heard(self) -> dict[int, int]:
         """Rows of each shard that a teacher has heard, over all processes."""
@@ -55,6 +67,8 @@ class Bench:
         """Wait until the newest start of a cache task has heard so many rows; its pid."""
 
         def pid() -> int | None:
+            for process in self.begun:
+                assert not process.poll(), process.communicate()[0]
             for path in self.attempts(task, "running")[-1:]:
                 found = int(json.loads(path.read_text())["pid"])
                 file = self.root / "heard" / str(found)
@@ -62,7 +76,7 @@ class Bench:
                     return found
             return None
 
-        until(lambda: pid() is not None, 90)
+        until(lambda: pid() is not None)
         return pid() or 0
 
     def tasks(self) -> list[dict[str, Any]]:

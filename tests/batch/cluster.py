@@ -17,6 +17,9 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 NODES = ("n1", "n2")
+PATIENCE = float(
+    __import__("os").environ.get("P", 300.0)
+)  # seconds until something that must happen has not: far more than it takes, where cores are shared
 _GPUS = 2  # of a node
 
 _CONFIG = """
@@ -48,9 +51,9 @@ SelectTypeParameters=CR_Core
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
-KillWait=5
+KillWait=60
 OverTimeLimit=0
-SlurmctldTimeout=10
+SlurmctldTimeout=60
 SlurmdTimeout=30
 InactiveLimit=0
 MinJobAge=600
@@ -58,7 +61,7 @@ MaxArraySize=5
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 GresTypes=gpu
-PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=20 PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
+PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=20 PriorityTier=1 PreemptMode=REQUEUE GraceTime=60
 PartitionName=high Nodes=ALL MaxTime=INFINITE DefaultTime=20 PriorityTier=10 PreemptMode=OFF
 """
 
@@ -81,7 +84,7 @@ class Cluster:
     def call(self, *words: object, check: bool = True) -> str:
         """What a command of Slurm prints."""
         done = subprocess.run(
-            [str(word) for word in words], env=self.environment, capture_output=True, text=True, timeout=60
+            [str(word) for word in words], env=self.environment, capture_output=True, text=True, timeout=PATIENCE
         )
         assert done.returncode == 0 or not check, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -111,7 +114,7 @@ def slurm(root: Path) -> Iterator[Cluster]:
         finally:
             cluster.call("scancel", "--user=root", check=False)
             with suppress(TimeoutError):
-                until(lambda: not cluster.call("squeue", "-h", check=False).strip(), 20)
+                until(lambda: not cluster.call("squeue", "-h", check=False).strip(), 90)
 
 
 def _configure(root: Path, port: int, ports: list[int]) -> None:
@@ -145,7 +148,7 @@ def _munged(root: Path) -> tuple[object, ...]:
 def _start(stack: ExitStack, environment: dict[str, str], pid: Path, *command: object) -> None:
     """Start a daemon, which goes into the background and writes its pid."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     until(lambda: pid.exists() and bool(pid.read_text().strip()))
     stack.callback(_end, int(pid.read_text()))
@@ -171,7 +174,7 @@ def _path() -> str:
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
-def until(true: Callable[[], bool], patience: float = 20.0) -> None:
+def until(true: Callable[[], bool], patience: float = PATIENCE) -> None:
     """Wait until something is true. Raises TimeoutError."""
     deadline = time.monotonic() + patience
     while not true():

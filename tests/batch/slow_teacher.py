@@ -1,8 +1,8 @@
 """A teacher of four numbers that takes its time and writes down what it hears, so that work done twice is seen.
 
-How long a pass takes stands in the file that TEACHER_PACE names (seconds); what was heard is appended to the files of
-the folder TEACHER_HEARD, one for each process: a line for each row, the number of its shard. Neither changes what it
-says.
+How long a pass takes stands in the file that TEACHER_PACE names: seconds, and perhaps a number of rows after which a
+process waits until the file says something else. What was heard is appended to the files of the folder TEACHER_HEARD,
+one for each process: a line for each row, the number of its shard. Neither changes what it says.
 """
 
 import os
@@ -19,15 +19,27 @@ class SlowTeacher(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.out = nn.Linear(4, 3)
+        self.rows = 0
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         pace, heard = os.environ.get("TEACHER_PACE"), os.environ.get("TEACHER_HEARD")
         if pace:
-            time.sleep(float(Path(pace).read_text()))
+            _take_time(Path(pace), self.rows)
+        self.rows += len(x)
         if heard:
             with Path(heard, f"{os.getpid()}").open("a") as file:
                 file.writelines(f"{int(shard)}\n" for shard in x[:, 0].tolist())
         return {"logits": self.out(x)}
+
+
+def _take_time(file: Path, rows: int) -> None:
+    """Return when the pass may end. In small steps: what the file says may change meanwhile."""
+    began = time.monotonic()
+    while True:
+        seconds, *most = file.read_text().split()
+        if time.monotonic() - began >= float(seconds) and not (most and rows >= int(most[0])):
+            return
+        time.sleep(0.02)
 
 
 def slow_teacher() -> SlowTeacher:
