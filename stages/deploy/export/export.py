@@ -124,6 +124,9 @@ def finish(folder: Path, exported: Exported, candidate: Candidate, facts: Facts,
     if exported.kind == "classifier":
         labels = facts.labels or tuple(map(str, range(candidate.saved.shape.classes)))
         _write_json(folder / "labels.json", list(labels))
+    if exported.target == "web":
+        about = {"exported": exported.document(), "preprocessing": steps, "labels": facts.labels}
+        _write_json(folder / "web.json", {"format": 1, **about})
     (folder / "run.py").write_text(run_script(exported.target, steps), "utf-8")
     (folder / "README.md").write_text(model_card(exported, facts, steps), "utf-8")
     _write_json(folder / DOCUMENT, exported.document())

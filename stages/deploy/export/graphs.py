@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import StageError
+from ...errors import StageError, StageFailed
 from ...student.files.saved import load_student
 from ...student.inputs.shape import InputShape, blank_inputs
 from ..candidate import Candidate
@@ -102,8 +102,15 @@ def _refuse_writers(student: nn.Module, candidate: Candidate) -> None:
 
 
 def _check_outputs(graph: TorchGraph, candidate: Candidate) -> None:
+    """Raise StageError for outputs that are not there, and StageFailed for weights that make no numbers."""
     try:
-        graph.run(blank_inputs(graph.inputs, 1))
+        found = graph.run(blank_inputs(graph.inputs, 1))
     except KeyError as error:
         has = ", ".join(candidate.saved.outputs)
         raise StageError(f"{candidate.folder}: no output {error} in it; it was trained to give {has}") from None
+    for name, values in found.items():
+        if not bool(torch.isfinite(values).all()):
+            raise StageFailed(
+                f"{candidate.folder}: its {name} are no finite numbers even for a blank input; delete the folder to "
+                "train that student anew, with a lower learning rate"
+            )

@@ -29,7 +29,8 @@ _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(bool)":
 
 def write_onnx(graph: TorchGraph, file: Path) -> None:
     """Write a graph. Raises StageError for a missing library and for what ONNX cannot say."""
-    library("onnx", EXTRA), library("onnxscript", EXTRA)
+    for needed in ("onnx", "onnxscript", "onnxruntime"):  # now, and not after minutes of export
+        library(needed, EXTRA)
     example = probe_inputs(graph.inputs, 3, 0, fixed=True)
     with _quietly():
         try:
