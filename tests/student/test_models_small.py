@@ -16,7 +16,7 @@ CASES: list[tuple[str, tuple[str, ...], dict[str, Any], dict[str, tuple[int, ...
     (
         "clip-conv-lstm",
         PAIR,
-        {"projection": 6},
+        {"projection": 6, "stride": 2},
         {"image_embeds": (3, 6), "text_embeds": (3, 6), "logits_per_text": (3, 3)},
     ),
     ("slices", ("volume",), {}, {"logits": (3, 5), "embedding": (3, 32), "slices": (3, 6, 32)}),
@@ -119,6 +119,7 @@ def test_exits_of_a_cnn_follow_its_stages(students: ModuleType) -> None:
         ("multimodal", PAIR, {"width": 9}, (), "4 heads do not divide a width of 9"),
         ("multimodal", PAIR, {"vision_stride": 3}, (), "args.vision_stride: 3 is neither 1 nor 2"),
         ("clip-conv-lstm", ("pixel_values",), {}, (), "takes one input of tokens"),
+        ("clip-conv-lstm", PAIR, {"stride": 0}, (), "args.stride: 0 is neither 1 nor 2"),
         ("clip", PAIR, {}, (), "use: 'clip' is neither cnn, clip-conv-lstm, "),
         (
             "cnn",

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from ....errors import StageError
 from ...inputs.shape import InputShape
 from .convolutions import Convolutions
-from .given import check_names, last_real, one_input, real_places, refuse_others
+from .given import check_names, check_stride, last_real, one_input, real_places, refuse_others
 
 _WHO = "clip-conv-lstm"
 _OUTPUTS = ("image_embeds", "text_embeds", "logits_per_image", "logits_per_text")
@@ -49,19 +49,22 @@ def build_clip_conv_lstm(
     hidden: int = 64,
     layers: int = 1,
     projection: int = 64,
+    stride: int = 1,
 ) -> ClipConvLstm:
-    """`widths` of the convolutions, `embedding` of a token, `hidden` and `layers` of the LSTM, `projection` of the
-    common space. Raises StageError unless it is given one image and one text."""
+    """`widths` of the convolutions, the first of which strides `stride` pixels (1 or 2), `embedding` of a token,
+    `hidden` and `layers` of the LSTM, `projection` of the common space. Raises StageError unless it is given one image
+    and one text, and for another stride."""
     image, text = one_input(inputs, ("image",), _WHO), one_input(inputs, ("tokens",), _WHO)
     refuse_others(inputs, (image, text), _WHO)
     check_names(outputs, _OUTPUTS, _WHO)
     channels, vocabulary = inputs[image].shape[0], inputs[text].vocabulary
     if channels is None or vocabulary is None:
         raise StageError("inputs: the image's channels and the text's vocabulary must be known")
+    check_stride(stride)
     projections = {
         "image": nn.Linear(widths[-1], projection, bias=False),
         "text": nn.Linear(hidden, projection, bias=False),
     }
     lstm = nn.LSTM(embedding, hidden, layers, batch_first=True)
     words = nn.Embedding(vocabulary, embedding)
-    return ClipConvLstm(image, text, Convolutions(channels, widths), words, lstm, nn.ModuleDict(projections))
+    return ClipConvLstm(image, text, Convolutions(channels, widths, stride), words, lstm, nn.ModuleDict(projections))

@@ -73,3 +73,9 @@ def check_names(outputs: frozenset[str], known: tuple[str, ...], who: str) -> No
     """Raise StageError, with the nearest, for an output that a student does not have."""
     for name in sorted(outputs - set(known)):
         raise StageError(f"{who} has no output {name!r}{nearest(name, known)}; it has {', '.join(known)}")
+
+
+def check_stride(stride: int) -> None:
+    """Raise StageError for a stride of the first convolution that is neither 1 nor 2."""
+    if stride not in (1, 2):
+        raise StageError(f"args.stride: {stride!r} is neither 1 nor 2, and 3x3 convolutions would miss pixels")

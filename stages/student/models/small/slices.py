@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ....errors import StageError
 from ...inputs.shape import InputShape
 from .convolutions import Convolutions
-from .given import as_numbers, check_names, head_sizes, mean_real, one_input, real_places, refuse_others
+from .given import as_numbers, check_names, check_stride, head_sizes, mean_real, one_input, real_places, refuse_others
 
 _WHO = "slices"
 
@@ -60,8 +60,7 @@ def build_slices(
         raise StageError(f"inputs.{volume}: slices are of (D, H, W) or (C, D, H, W), and a row is {shape}")
     if pool not in ("mean", "max"):
         raise StageError(f"args.pool: {pool!r} is neither mean nor max")
-    if stride not in (1, 2):
-        raise StageError(f"args.stride: {stride!r} is neither 1 nor 2, and 3x3 convolutions would miss pixels")
+    check_stride(stride)
     check_names(outputs, (*sizes, "embedding", "slices"), _WHO)
     channels = 1 if len(shape) == 3 else int(shape[0] or 1)
     linear = {name: nn.Linear(widths[-1], size) for name, size in sizes.items()}
