@@ -7,7 +7,21 @@ from typing import Any
 
 import typer
 
-from .commands import cache, check, evaluate, export, init, jobs, predict, report, run, student, teacher, train
+from .commands import (
+    bench_model,
+    cache,
+    check,
+    evaluate,
+    export,
+    init,
+    jobs,
+    predict,
+    report,
+    run,
+    student,
+    teacher,
+    train,
+)
 from .console import errors
 from .interruption import INTERRUPTED, Stopped, interrupted_early
 from .launching.attempt import recorded_attempt
@@ -37,6 +51,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "run": run.run,
     "jobs": jobs.jobs,
     "predict": predict.predict,
+    "bench-model": bench_model.bench_model,
 }
 TEACHER_COMMANDS: dict[str, Callable[..., Any]] = {"report": teacher.report, "describe": teacher.describe}
 STUDENT_COMMANDS: dict[str, Callable[..., Any]] = {"describe": student.describe}

@@ -12,6 +12,7 @@ from ...stages.versions import library_versions
 from ..config import Config
 from ..inspection import inspect_cache
 from ..launching.cost import jobs_cost
+from .bench import read_bench
 from .disagreement import DisagreementSheet, disagreement_sheet
 from .ladder import Ladder, build_ladder, labels_rung
 from .ledger import KINDS, Ledger, build_ledger
@@ -42,6 +43,7 @@ class Report:
     judged: Judged
     ladder: Ladder | None = None
     stopped: tuple[str, ...] = ()
+    bench: Mapping[str, Any] | None = None
 
     @property
     def kind(self) -> FigureKind:
@@ -101,6 +103,7 @@ def collect_report(
         versions=library_versions(),
         config=config.model_dump(mode="json"),
         judged=judged,
+        bench=read_bench(config.run),
         ladder=build_ladder(config, states.finished, judged),
     )
 

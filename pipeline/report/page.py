@@ -14,7 +14,7 @@ from .breakdowns import breakdown_tables
 from .collect import Report
 from .figure_words import gain_words, headed, shown, shown_gain, shown_spread, with_unit
 from .figures.arms import ARM_NAMES, in_order, rung_name
-from .figures.gallery import behaviour_figures, ladder_figure, ledger_figure, result_figures, set_figures
+from .figures.gallery import behaviour_figures, bench_figure, ladder_figure, ledger_figure, result_figures, set_figures
 from .footprint import footprints, measured_batches
 from .ledger_table import break_even_words, ledger_entries
 from .quantities import listing
@@ -84,6 +84,7 @@ def _context(report: Report) -> dict[str, Any]:
         "columns": columns_of(report),
         "lower_is_better": listing([one.title for one in report.judged.kinds.values() if one.better == "lower"]),
         "breakdowns": breakdown_tables(report),
+        "bench_figure": bench_figure(report),
         "behaviour": behaviour_figures(report),
         "break_even": ledger_figure(report),
         "ledger": ledger_entries(report.ledger),

@@ -35,7 +35,7 @@ def save_clip(students: Path, model: Path = CLIP, tokenizer: Path = CLIP) -> Pat
     return folder
 
 
-def write_onnx(folder: Path, weight: np.ndarray, broken: bool = False) -> Path:
+def write_onnx(folder: Path, weight: np.ndarray, broken: bool = False, precision: str = "float32") -> Path:
     """An exported classifier on grey pictures of 4 x 4: logits = pixels @ weight (16, classes); `broken` gives NaN."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -53,8 +53,11 @@ def write_onnx(folder: Path, weight: np.ndarray, broken: bool = False) -> Path:
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "model.onnx")
     shape = [{"name": "pixel_values", "dtype": "float32", "shape": ["batch", 1, 4, 4]}]
     said = [{"name": "logits", "dtype": "float32", "shape": ["batch", weight.shape[1]]}]
-    graphs = {"model": {"file": "model.onnx", "inputs": shape, "outputs": said}}
-    export = {"format": 1, "target": "onnx", "precision": "float32", "kind": "classifier", "graphs": graphs}
+    size = (folder / "model.onnx").stat().st_size
+    graphs = {"model": {"file": "model.onnx", "bytes": size, "xxh3": "", "inputs": shape, "outputs": said}}
+    student = {"name": "tiny", "use": "cnn", "arm": "distilled", "seed": 0, "weights": "abc", "parameters": 48}
+    export = {"format": 1, "target": "onnx", "precision": precision, "kind": "classifier", "graphs": graphs}
+    export |= {"student": student, "check": {}, "versions": {}}
     (folder / "export.json").write_text(json.dumps(export))
     image = {"kind": "image", "channels": 1, "view": 4, "size": 4, "mean": [0.5], "std": [0.5]}
     (folder / "preprocessing.json").write_text(json.dumps({"format": 1, "inputs": {"pixel_values": image}}))

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from teachercache.pipeline.report import Report, result_table, write_report
+from teachercache.pipeline.report.errors import ReportError
 
 HOSTILE = (
     "</text></svg><script>alert(1)</script>",
@@ -174,3 +175,19 @@ def test_what_a_sweep_has_set_stands_beside_the_student(make_run: Any) -> None:
     console.print(result_table(report))
     for shown in (console.export_text(), (config.run / "report.html").read_text()):
         assert "optimizer.lr 0.003, args.widths [4]" in shown
+
+
+def test_models_that_were_measured_stand_in_the_report(make_run: Any) -> None:
+    run = make_run()
+    costs = {"bytes": 1000, "macs": 5, "cold_ms": 2.0, "peak_memory_mb": 69.0, "agreement": 0.99, "flips": 0.001}
+    one = {"model": "a/<b>", "form": "onnx int8", "latency": {"1": {"p50_ms": 0.5, "p95_ms": 0.7}}, **costs}
+    machine = {"threads": 1}
+    bench = {"format": 1, "machine": machine, "set": {"name": "test", "samples": 5}, "false_positives": 0.01}
+    bench |= {"teacher": {"accuracy": 0.9, "latency": None, "bytes": 4000}, "models": [{**one, "accuracy": 0.8}]}
+    (run.config.run / "bench.json").write_text(json.dumps(bench))
+    report, html = write(run)
+    assert report.bench == bench
+    assert "As shipped" in html and "a/&lt;b&gt;" in html and "figure-bench" in html and "a/<b>" not in html
+    (run.config.run / "bench.json").write_text("{}")
+    with pytest.raises(ReportError, match="is of another version"):
+        write(run)

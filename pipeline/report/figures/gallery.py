@@ -7,6 +7,7 @@ from ..collect import Report
 from ..figure_words import headed
 from ..results import BASELINE
 from .accuracy import accuracy_panel, agreement_panels, set_panel, size_panel
+from .bench import bench_panels
 from .break_even import break_even_panel
 from .curves import curve_panels
 from .ladder import ladder_panels
@@ -48,6 +49,12 @@ def set_figures(report: Report) -> dict[str, Figure]:
         name: Figure(f"set-{name}", f"On {name}", _SET, (set_panel(report, name),), legend)
         for name in report.judged.others
     }
+
+
+def bench_figure(report: Report) -> Figure | None:
+    """The models as shipped; None where nobody measured or judged them."""
+    panels = bench_panels(report.bench) if report.bench else ()
+    return Figure("bench", "What is kept, and at what cost", _BENCH, panels, ()) if panels else None
 
 
 def behaviour_figures(report: Report) -> list[Figure]:
@@ -97,6 +104,7 @@ _AGREEMENT = (
     "the teacher's (zero is the same). A distilled student should stand nearer to the teacher than its accuracy "
     "alone explains."
 )
+_BENCH = "Up and to the left is better. Squares are checkpoints, circles float exports, triangles int8."
 _CLASSES = (
     "Mean over seeds. Look for classes where distilled falls behind labels only, and for those where the teacher "
     "itself is weak: a student inherits them."

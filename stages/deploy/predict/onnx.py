@@ -65,7 +65,7 @@ def _session(path: Path, threads: int | None) -> Any:
         import onnxruntime
     except ImportError as error:
         raise StageError(
-            f"{path} needs ONNX Runtime, which is not installed: pip install 'teachercache[onnx]'"
+            f"{path} needs ONNX Runtime, which is not installed: pip install 'teachercache[export]'"
         ) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
