@@ -90,6 +90,7 @@ def test_a_lost_store_ends_a_command_in_one_line(recipes: tuple[Path, Path], run
     assert "does not answer" in run("cache", "build", far, code=2)
 
 
+@pytest.mark.slow
 def test_builds_that_are_killed_leave_a_cache_like_an_undisturbed_one(
     address: str, tmp_path: Path, mirror: Path, held_bytes: Callable[[Path], int]
 ) -> None:
