@@ -168,6 +168,9 @@ def test_all_right_needs_every_part_that_applies() -> None:
         {"value": "one", "samples": 2, "share": 1.0},
         {"value": "two", "samples": 2, "share": 0.5},
     ]
+    whole = batch([0, 1, 2, 3, -1], click=click, **{"meta.kind": np.array([1.0, 2.0, 2.0, 1.0, 0.0])})
+    rows = measure(one, {"cell": cell, "offset": offset}, whole).details["breakdown"]["rows"]
+    assert [row["value"] for row in rows] == ["1", "2"]  # as the field says it, not 1.0
 
 
 def test_classification_by_a_field_without_a_teacher_has_no_agreement() -> None:

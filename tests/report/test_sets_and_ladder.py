@@ -9,6 +9,7 @@ from rich.console import Console
 
 from teachercache.pipeline.report import ReportError, write_report
 from teachercache.pipeline.report.collect import collect_report
+from teachercache.pipeline.report.figures.accuracy import size_panel
 from teachercache.pipeline.report.terminal import ladder_table, result_table, sets_table
 
 VALUES = {  # primary figure by student, arm and seed: main set, and the other one
@@ -127,6 +128,11 @@ def test_the_page_shows_sets_ladder_and_breakdown_and_nothing_of_classes(two_set
     assert "80.0 % all right" in page and "gains 20.0 ± 1.0 for second" in report.verdict.sentence.replace(
         "and ", "gains "
     )
+
+
+def test_equally_large_students_share_a_label_beside_their_points(two_sets: Any) -> None:
+    drawing = size_panel(collected(two_sets())).svg
+    assert "first, second<" in drawing and ">first<" not in drawing
 
 
 def test_the_terminal_has_the_ladder_and_the_sets(two_sets: Any) -> None:

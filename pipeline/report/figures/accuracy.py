@@ -15,6 +15,7 @@ from .arms import ARM_NAMES, draw_point, in_order
 from .panel import COLOURS, Panel, draw_panel
 
 _ROW = 21.0  # height of one arm in a dot plot
+_NAMES = 2  # written out above one point
 
 
 def accuracy_panel(report: Report) -> Panel:
@@ -93,15 +94,25 @@ def _tick(parameters: float) -> str:
 
 
 def _label_points(axes: Axes, report: Report) -> None:
-    """Names: the teacher beside its point, each student above its best one."""
+    """Names: the teacher beside its point, each student above its best one; equally large ones share a label."""
     x, y, scale = report.teacher.evaluation.parameters.total, report.teacher.primary, _scale(report.kind)
     if x and y is not None:
         axes.annotate("teacher", (x, y * scale), (0, 9), textcoords="offset points", ha="center", color=COLOURS["ink"])
+    for parameters, arms in _by_size(report).items():
+        top = max(one.primary.mean + (one.primary.std or 0) for one in arms)
+        names = list(dict.fromkeys(one.student for one in arms))
+        name = ", ".join(names) if len(names) <= _NAMES else f"{len(names)} students"
+        place = (parameters, top * scale)
+        axes.annotate(name, place, (0, 8), textcoords="offset points", ha="center", color=COLOURS["ink"])
+
+
+def _by_size(report: Report) -> dict[int, list[ArmResult]]:
+    """The best arm of each student, by parameters: of equal ones the names would lie on each other."""
+    found: dict[int, list[ArmResult]] = {}
     for name in report.names:
         best = max(report.arms(name), key=lambda one: one.primary.mean)
-        top = (best.primary.mean + (best.primary.std or 0)) * scale
-        place = (_parameters(best), top)
-        axes.annotate(name, place, (0, 8), textcoords="offset points", ha="center", color=COLOURS["ink"])
+        found.setdefault(_parameters(best), []).append(best)
+    return found
 
 
 def _dots(

@@ -71,7 +71,11 @@ def _breakdown(spec: AllRightSpec, right: np.ndarray, by: np.ndarray) -> dict[st
     counts = np.bincount(place.reshape(-1), minlength=len(names))
     hits = np.bincount(place.reshape(-1), weights=right, minlength=len(names))
     rows = [
-        {"value": str(name), "samples": int(count), "share": float(hit / count)}
+        {
+            "value": f"{name:g}" if isinstance(name, float) else str(name),
+            "samples": int(count),
+            "share": float(hit / count),
+        }
         for name, count, hit in zip(names.tolist(), counts, hits, strict=True)
     ]
     return {"figure": next(iter(spec.figures)), "by": spec.by, "rows": rows}
