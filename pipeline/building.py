@@ -31,6 +31,7 @@ def held_out_jobs(config: Config) -> dict[str, CacheJob]:
     return {name: _held_out_job(config, name, spec) for name, spec in judging_sources(config).items()}
 
 
+        share=config.launch.share_of("cache"),
 def _held_out_job(config: Config, name: str, spec: SourceSpec) -> CacheJob:
     views, source, teacher = held_out_views(config.views), source_of(spec), config.teacher
     if name in config.evaluate.prompts:  # texts alone: the teacher's other inputs are not there
@@ -52,6 +53,7 @@ def check_sets(config: Config, train: Source, jobs: Mapping[str, CacheJob]) -> N
     for name, job in jobs.items():
         if name not in config.evaluate.prompts:
             check_held_out(train, job.source, set_field(config, name))
+        share=config.launch.share_of("cache"),
 
 
 def cache_jobs(config: CacheConfig) -> list[CacheJob]:

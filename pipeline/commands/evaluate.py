@@ -30,11 +30,13 @@ def evaluate(
         launch_command(loaded, config, elsewhere, "evaluate", dry_run)
         return
     from ..evaluating import evaluate_run, evaluations
+    from ..gpu_memory import claim_share
     from ..launching.settling import await_evaluable
 
     with interruptible() as stop, quiet(as_json):
         if settle is not None:  # a stage of a chain, which does not begin with a part of what it needs
             await_evaluable(loaded, settle, stop)
+        claim_share(loaded, "evaluate", stop)
         evaluate_run(loaded, stop)
     if as_json:
         typer.echo(json.dumps(evaluations(loaded), indent=1, ensure_ascii=False))

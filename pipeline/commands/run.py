@@ -26,6 +26,7 @@ def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = F
     from ..generations import check_links, generations
     from ..reporting import report_run
     from ..training import chosen_trials, train_trials
+    from ..gpu_memory import claim_share, note_peaks
 
     look_at_students(loaded)
     parts = generations(loaded)
@@ -36,10 +37,12 @@ def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = F
             console.rule(f"1 of 4  teacher{which}")
             build_caches(part, stop)
             console.rule(f"2 of 4  students{which}")
-            train_trials(part, chosen_trials(part), stop)
+            claim_share(loaded, "train", stop)
+            note_peaks(part, train_trials(part, chosen_trials(part), stop))
         if parts[-1].teachers != loaded.teachers:  # the last generation is heard too, where it is a teacher
             build_caches(loaded, stop)
         console.rule("3 of 4  evaluation")
         evaluate_run(loaded, stop)
         console.rule("4 of 4  report")
         report_run(loaded)
+        claim_share(loaded, "evaluate", stop)

@@ -26,6 +26,7 @@ def train(
     The same command again continues from the newest checkpoints.
     """
     from ..generations import by_generation, check_links
+    from ..gpu_memory import claim_share, note_peaks
     from ..training import chosen_trials, train_trials
 
     loaded = load_config(config)
@@ -43,4 +44,5 @@ def train(
 
             await_cache(loaded, settle, stop)
         for part, trials_of_part in by_generation(loaded, chosen):
-            train_trials(part, trials_of_part, stop, settle)
+            note_peaks(part, train_trials(part, trials_of_part, stop, settle))
+        claim_share(loaded, "train", stop)

@@ -19,6 +19,8 @@ from ..other_teachers import other_jobs
 from ..part_building import TRAINING
 from ..shard_choice import named_shards
 from .division import numbers_text, shares, waves
+from .packing import packs
+from .peaks import read_peaks
 from .spec import LaunchSpec
 from .task import Stage, Task
 
@@ -48,11 +50,24 @@ def cache_stage(config: CacheConfig, launch: LaunchSpec, recipe: Path, chosen: s
 def train_stage(config: Config, trials: Sequence[Trial], launch: LaunchSpec, recipe: Path) -> Stage:
     """Tasks that train those of `trials` that are not finished, a wave of them in each."""
     students = config.run / "students"
-    names = [trial.name for trial in trials if not is_saved(trial.folder(students))]
-    parts = waves(names, launch.wave) if launch.wave else shares(names, task_count(launch))
+    missing = [trial for trial in trials if not is_saved(trial.folder(students))]
+    parts = _trial_parts(missing, launch, students)
     commands = [_command(recipe, "train", *_settle(launch), "--trials", ",".join(part)) for part in parts]
     tasks = (Task(command, trials=tuple(part)) for command, part in zip(commands, parts, strict=True))
     return Stage("train", tuple(tasks))
+
+
+def _trial_parts(trials: Sequence[Trial], launch: LaunchSpec, students: Path) -> list[Sequence[str]]:
+    """Names of the trials of each task: as many as `wave` says; as fit on the GPU, of students whose memory is known;
+    or spread evenly."""
+    names = [trial.name for trial in trials]
+    if launch.wave:
+        return waves(names, launch.wave)
+    budget = launch.train_bytes()
+    peaks = {} if budget is None else read_peaks(students, sorted({trial.student.name for trial in trials}))
+    known = [(trial.student.name, trial.name) for trial in trials if trial.student.name in peaks]
+    unknown = [trial.name for trial in trials if trial.student.name not in peaks]
+    return [*packs(known, peaks, budget or 0.0), *shares(unknown, task_count(launch))]
 
 
 def single_stage(name: Literal["evaluate", "report"], launch: LaunchSpec, recipe: Path) -> Stage:

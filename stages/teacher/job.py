@@ -16,6 +16,7 @@ from ...data import Source, ViewPolicy
 from ..asked_cache import AskedCache
 from ..cache_identity import PIXELS, cache_fingerprint, signal_fingerprint
 from ..errors import StageError
+from ..gpu_sharing.share import MemoryShare
 from .families.family import find_folder, identify
 from .signals.signal_schema import Heard, signal_schema
 from .spec import TeacherSpec
@@ -34,6 +35,7 @@ class CacheJob:
     signals: Mapping[str, SignalSpec]
     block: int
     extension: str = ""
+    share: MemoryShare | None = None  # of a GPU's memory; no part of what is computed
 
     @property
     def address(self) -> str:

@@ -148,8 +148,9 @@ def test_a_command_that_is_cancelled_stops_its_tasks_and_continues_later(killed:
     other = Bench(bench.root / "b", again, {**bench.environment, "TEACHER_HEARD": str(bench.root / "b" / "heard")})
     (other.root / "heard").mkdir(parents=True)
     bench.pace(rows=12)  # in the middle of the second shard
-    text = again.read_text().replace("engine: ray", "engine: ray\n  address: local")
-    again.write_text(text)
+    again.write_text(again.read_text().replace("engine: ray", "engine: ray\n  address: local"))
+    assert "asks for 0.5 GPUs, and no machine" in other.call("cache", "build", again, code=2)
+    again.write_text(again.read_text().replace("cache: 0.5", "cache: 0"))
     build = other.begin("cache", "build", again)
     task = other.working("cache-0", 12)
     other.call("jobs", again, "--cancel")

@@ -14,7 +14,7 @@ from ....stages.errors import Interrupted
 from ...console import console, counted
 from ..attempt import read_attempts
 from ..engine import Outlook
-from ..errors import LaunchFailed
+from ..errors import LaunchError, LaunchFailed
 from ..failure import failure_text
 from ..record import Job
 from ..task import Stage
@@ -69,15 +69,17 @@ class _Tasks:
 
 def _run_stage(ray: Any, job: Job, stage: Stage, stop: Callable[[], bool]) -> Mapping[int, int | str]:
     """Run all tasks; how those ended that failed. Raises Interrupted after they have stopped."""
-    tasks, most = _Tasks(list(range(len(stage.tasks)))), job.launch.workers or len(stage.tasks)
-    options = _options(job, stage, most_gpus(ray))
+    tasks, at_once = _Tasks(list(range(len(stage.tasks)))), job.launch.workers or len(stage.tasks)
+    options = _options(job, stage, most := most_gpus(ray))
+    if options["num_gpus"] > most:
+        _tell_waiting(job, stage, options["num_gpus"], most)
     remote = ray.remote(run_task).options(**options)
     while tasks.given or (tasks.waiting and not tasks.interrupted):
         if not tasks.interrupted and (stop() or (job.folder / "cancelled").exists()):
             tasks.interrupted = True
             for reference in tasks.given:
                 ray.cancel(reference)
-        while tasks.waiting and len(tasks.given) < most and not tasks.interrupted:
+        while tasks.waiting and len(tasks.given) < at_once and not tasks.interrupted:
             number = tasks.waiting.pop(0)
             tasks.given[_give(remote, job, stage, number, options["num_gpus"])] = number
         if tasks.given:
@@ -86,6 +88,14 @@ def _run_stage(ray: Any, job: Job, stage: Stage, stop: Callable[[], bool]) -> Ma
     if tasks.interrupted:
         raise Interrupted(f"stopped in the stage {stage.name}; the same command continues")
     return tasks.failed
+
+
+def _tell_waiting(job: Job, stage: Stage, asked: float, most: float) -> None:
+    """A cluster that grows by itself may still bring the GPUs; one of this machine alone never will."""
+    said = f"launch.gpus: a task of the stage {stage.name} asks for {asked:g} GPUs, and no machine of Ray has"
+    if job.launch.address == "local":
+        raise LaunchError(f"{said} more than {most:g}; say `gpus: 0`, or name a cluster that has them")
+    console.print(f"[yellow]{said} more than {most:g} now: its tasks wait until one joins[/yellow]", soft_wrap=True)
 
 
 def _give(remote: Any, job: Job, stage: Stage, number: int, gpus: float) -> Any:

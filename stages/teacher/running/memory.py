@@ -29,8 +29,10 @@ def release(device: torch.device) -> None:
 def free_bytes(device: torch.device) -> int | None:
     """Bytes that can still be had; None where nobody says."""
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        free, total = torch.cuda.mem_get_info(device)
+        share = getattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 1.0)(device)  # since torch 2.8
+        allowed = int(share * total)
+        return min(int(free) + torch.cuda.memory_reserved(device), allowed) - torch.cuda.memory_allocated(device)
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

@@ -14,6 +14,7 @@ from ....cache import Cache
 from ....cache.opening import cache_exists
 from ...class_order import check_teacher
 from ...errors import Interrupted, StageError
+from ...gpu_sharing.claim import claim_memory
 from ...versions import library_versions
 from ..buckets import hear_rows, piece_batches, piece_samples
 from ..families.adapter import Adapter
@@ -103,6 +104,7 @@ class Run:
         self._result.pace = self._pace(done, sink.busy)
 
     def _open(self) -> Adapter:
+        claim_memory(self.job.share, self.device, self.stop)
         return open_teacher(self.job.teacher, self.job.folder, self.job.signals, self.device)
 
     def _pieces(self, plan: Sequence[Any]) -> PreparedPieces:
