@@ -52,7 +52,8 @@ class StudentSpec(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     use: str = Field(
-        description="a built-in student, transformers:<ConfigClass>, teacher, pretrained:<folder>, or module:callable"
+        description="a built-in student, transformers:<ConfigClass>, teacher, pretrained:<folder>, "
+        "trained:<folder of a trial>, or module:callable"
     )
     args: dict[str, Any] = Field(default_factory=dict, description="arguments of the config class or callable")
     task: str | None = Field(

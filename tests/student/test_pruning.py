@@ -143,6 +143,34 @@ def test_channels_that_say_nothing_go_and_every_answer_stays(memory: ModuleType,
 
 
 @CHANNELS
+def test_a_finished_student_is_pruned_further_and_needs_its_beginning_no_more(train: Train, tmp_path: Path) -> None:
+    [first] = train("first", args={"widths": [8, 12]})
+    use = {"use": f"trained:{first.folder}", "args": {}}
+    [again] = train("again", **use, prune=None, optimizer={"lr": 1e-12, "weight_decay": 0})
+    [second] = train("second", **use)
+    expected = load_student(first.folder)(torch_images())["embedding"]
+    first.folder.rename(tmp_path / "gone")
+    assert read_student(second.folder).student.use == "cnn"
+    assert load_file(second.folder / "student.safetensors")["features.0.weight"].shape[0] == 2
+    assert load_student(second.folder)(torch_images())["logits"].shape == (2, 5)
+    assert load_student(again.folder)(torch_images())["embedding"].shape == expected.shape
+    weights = [
+        load_file(folder / "student.safetensors")["features.3.weight"] for folder in (again.folder, tmp_path / "gone")
+    ]
+    torch.testing.assert_close(*weights)
+
+
+def test_a_folder_without_a_finished_student_and_other_inputs_are_refused(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="holds no finished student; name the folder of a trial"):
+        train("runs", use=f"trained:{tmp_path}", args={}, prune=None)
+    [first] = train("first", prune=None)
+    with pytest.raises(StageError, match="args: the student in .* is what it is"):
+        train("runs", use=f"trained:{first.folder}", prune=None)
+    with pytest.raises(StageError, match=r"inputs\.pixel_values: the student in .* was trained on"):
+        train("other", use=f"trained:{first.folder}", args={}, prune=None, input={"size": 8})
+
+
+@CHANNELS
 def test_group_norms_keep_channels_of_every_group(students: ModuleType) -> None:
     spec = students.settings("slices", ("volume",), {"widths": [8, 16]}, prune={**HALF, "importance": "l2"})
     student = build_student(spec, students.given(("volume",)), ["logits"], 0)

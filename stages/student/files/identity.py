@@ -42,8 +42,8 @@ def trial_identity(
 
 def _placeless(student: dict[str, Any]) -> dict[str, Any]:
     """The settings of a student without the place of what it is cut from, whose fingerprint says more."""
-    if student["use"].startswith("pretrained:"):
-        return {**student, "use": "pretrained"}
+    if student["use"].startswith(("pretrained:", "trained:")):
+        return {**student, "use": student["use"].partition(":")[0]}
     if student["use"] != "teacher":
         return student
     return {**student, "args": {name: value for name, value in student["args"].items() if name != "model"}}

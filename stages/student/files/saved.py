@@ -29,6 +29,7 @@ from ..trial.randomness import seeded
 from ..trial.trial import Trial
 from .checkpoint import tensor_bytes
 from .durable_files import read_json, write_errors, write_json, write_whole
+from .trained import as_itself
 
 _WEIGHTS, _DOCUMENT = "student.safetensors", "student.json"
 _FORMAT = 1
@@ -62,9 +63,11 @@ def save_student(
     write_whole(folder / _WEIGHTS, tensor_bytes(student.state_dict()))
     if isinstance(student, TransformersStudent):
         _save_model(student, folder)
+    built, before = as_itself(trial.student)
+    pruned = before | dict(pruned or {})
     content = {
         "format": _FORMAT,
-        "student": trial.student.model_dump(mode="json"),
+        "student": built.model_dump(mode="json"),
         "shape": asdict(shape),
         "outputs": list(trial.outputs),
         "arm": trial.arm,

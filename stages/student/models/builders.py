@@ -16,6 +16,7 @@ from ...capture import evaluating
 from ...capture.points import nearest
 from ...errors import StageError
 from ...importable import bind_arguments, call_builder, import_callable
+from ..files.trained import begin_trained, trained_fingerprint, trained_folder
 from ..inputs.shape import InputShape, blank_inputs, image_shape
 from ..spec import StudentSpec
 from ..trial.randomness import derive_seed, seeded
@@ -83,7 +84,7 @@ def check_arguments(spec: StudentSpec, shape: StudentShape) -> None:
     """Hold the arguments of a callable against its signature, the user's own or a built-in one; nothing is built."""
     try:
         _check_settings(spec)
-        if spec.use.startswith(_PREFIX):
+        if spec.use.startswith(_PREFIX) or trained_folder(spec) is not None:
             return
         offered = {**_offered(spec, shape, frozenset()), "task": None, "init": None}
         bind_arguments(_callable(spec), spec.use, spec.args, offered)
@@ -93,6 +94,8 @@ def check_arguments(spec: StudentSpec, shape: StudentShape) -> None:
 
 def origin_fingerprint(spec: StudentSpec, shape: StudentShape) -> str | None:
     """What the files are known by that a student is cut from, or begins with; None for one that begins at random."""
+    if (trained := trained_folder(spec)) is not None:
+        return trained_fingerprint(trained)
     folder = _origin(spec, shape)
     return None if folder is None else Origin(Path(folder)).fingerprint
 
@@ -108,6 +111,8 @@ def output_shapes(student: nn.Module, spec: StudentSpec, shape: StudentShape) ->
 
 def _build(spec: StudentSpec, shape: StudentShape, outputs: frozenset[str]) -> nn.Module:
     _check_settings(spec)
+    if (folder := trained_folder(spec)) is not None:
+        return begin_trained(spec, folder, outputs, shape.classes, shape.inputs)
     if spec.use.startswith(_PREFIX):
         name = spec.use.removeprefix(_PREFIX)
         return build_transformers_student(name, spec.args, shape.inputs, shape.classes, outputs, spec.task)
@@ -125,6 +130,7 @@ def _callable(spec: StudentSpec) -> Callable[..., Any]:
         return import_callable(spec.use)
     raise StageError(
         f"use: {spec.use!r} is neither {', '.join(BUILT_IN)}, nor transformers:<ConfigClass>, nor pretrained:<folder>, "
+        f"nor trained:<folder of a trial>, "
         f"nor package.module:callable{nearest(spec.use, BUILT_IN)}"
     )
 

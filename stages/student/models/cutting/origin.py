@@ -3,7 +3,7 @@
 It refuses weights that are no safetensors, and those that transformers would have to convert as it loads them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,7 @@ class Origin:
     @property
     def fingerprint(self) -> str:
         """xxh3-128 of config and weights."""
-        files = (self.folder / "config.json", *self._files)
-        return _hash(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
+        return fingerprint_of((self.folder / "config.json", *self._files))
 
     @cached_property
     def shape(self) -> Any:
@@ -93,6 +92,11 @@ class Origin:
     def _keys(self) -> Mapping[str, tuple[Path, str, bool]]:
         """{name in the model: (file, name there, whether it is kept as it is)}."""
         return dict(_named(self.shape, self._files))
+
+
+def fingerprint_of(files: Iterable[Path]) -> str:
+    """xxh3-128 of files; those that have not changed are not read again."""
+    return _hash(tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files))
 
 
 def read_config(folder: Path) -> Any:
