@@ -24,6 +24,7 @@ from .launching.spec import LaunchSpec
 from .wrong_value import wrong_value
 from .yaml_text import parse_yaml
 
+from ..stages.deploy.architecture.spec import ArchitectureSpec
 _C = TypeVar("_C", bound="CacheConfig")
 _POINTS = ("logits", "embedding", "hidden", "attention", "qkv", "vision", "text", "actions", "projector", "spans")
 
@@ -85,6 +86,10 @@ class Config(CacheConfig):
     @model_validator(mode="after")
     def _names_differ(self) -> "Config":
         names = [student.name for student in self.students]
+    architecture: ArchitectureSpec | None = Field(
+        None, description="for `student search`: shapes of a student that are tried"
+    )
+    _written: "Config | None" = PrivateAttr(None)  # as the file has it, where a study has chosen some of the students
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"students: two students are named {twice[0]}; give each a name of its own")
