@@ -29,6 +29,7 @@ BENCHMARKS = (
     "sizes",
     "sampling",
     "sparse_cost",
+    "prune",
     "peers",
     "stores",
 )
