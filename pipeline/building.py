@@ -23,6 +23,7 @@ def cache_job(config: CacheConfig) -> CacheJob:
         teacher=config.teacher,
         signals=main_signals(config),
         block=config.cache.block,
+        share=config.launch.share_of("cache"),
     )
 
 
@@ -31,7 +32,6 @@ def held_out_jobs(config: Config) -> dict[str, CacheJob]:
     return {name: _held_out_job(config, name, spec) for name, spec in judging_sources(config).items()}
 
 
-        share=config.launch.share_of("cache"),
 def _held_out_job(config: Config, name: str, spec: SourceSpec) -> CacheJob:
     views, source, teacher = held_out_views(config.views), source_of(spec), config.teacher
     if name in config.evaluate.prompts:  # texts alone: the teacher's other inputs are not there
@@ -45,6 +45,7 @@ def _held_out_job(config: Config, name: str, spec: SourceSpec) -> CacheJob:
         teacher=teacher,
         signals=held_out_signals(config, name),
         block=config.cache.block,
+        share=config.launch.share_of("cache"),
     )
 
 
@@ -53,7 +54,6 @@ def check_sets(config: Config, train: Source, jobs: Mapping[str, CacheJob]) -> N
     for name, job in jobs.items():
         if name not in config.evaluate.prompts:
             check_held_out(train, job.source, set_field(config, name))
-        share=config.launch.share_of("cache"),
 
 
 def cache_jobs(config: CacheConfig) -> list[CacheJob]:

@@ -24,9 +24,9 @@ def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = F
     from ..evaluating import evaluate_run
     from ..first_look import look_at_students
     from ..generations import check_links, generations
+    from ..gpu_memory import claim_share, note_peaks
     from ..reporting import report_run
     from ..training import chosen_trials, train_trials
-    from ..gpu_memory import claim_share, note_peaks
 
     look_at_students(loaded)
     parts = generations(loaded)
@@ -42,7 +42,7 @@ def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = F
         if parts[-1].teachers != loaded.teachers:  # the last generation is heard too, where it is a teacher
             build_caches(loaded, stop)
         console.rule("3 of 4  evaluation")
+        claim_share(loaded, "evaluate", stop)
         evaluate_run(loaded, stop)
         console.rule("4 of 4  report")
         report_run(loaded)
-        claim_share(loaded, "evaluate", stop)

@@ -43,6 +43,6 @@ def train(
             from ..launching.settling import await_cache
 
             await_cache(loaded, settle, stop)
+        claim_share(loaded, "train", stop)
         for part, trials_of_part in by_generation(loaded, chosen):
             note_peaks(part, train_trials(part, trials_of_part, stop, settle))
-        claim_share(loaded, "train", stop)
