@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ..cache.spec import CacheSpec
 from ..cache.storage.address import Address, cache_address, sibling
 from ..data.spec import SourceSpec, ViewsSpec
+from ..stages.deploy.architecture.spec import ArchitectureSpec
 from ..stages.deploy.spec import EvaluateSpec
 from ..stages.student.spec import StudentSpec, TrainSpec
 from ..stages.student.sweep.expansion import expand_sweeps
@@ -24,7 +25,6 @@ from .launching.spec import LaunchSpec
 from .wrong_value import wrong_value
 from .yaml_text import parse_yaml
 
-from ..stages.deploy.architecture.spec import ArchitectureSpec
 _C = TypeVar("_C", bound="CacheConfig")
 _POINTS = ("logits", "embedding", "hidden", "attention", "qkv", "vision", "text", "actions", "projector", "spans")
 
@@ -77,6 +77,9 @@ class Config(CacheConfig):
     train: TrainSpec
     students: tuple[StudentSpec, ...] = Field(min_length=1)
     evaluate: EvaluateSpec
+    architecture: ArchitectureSpec | None = Field(
+        None, description="for `student search`: shapes of a student that are tried"
+    )
 
     @field_validator("students", mode="after")
     @classmethod
@@ -86,10 +89,6 @@ class Config(CacheConfig):
     @model_validator(mode="after")
     def _names_differ(self) -> "Config":
         names = [student.name for student in self.students]
-    architecture: ArchitectureSpec | None = Field(
-        None, description="for `student search`: shapes of a student that are tried"
-    )
-    _written: "Config | None" = PrivateAttr(None)  # as the file has it, where a study has chosen some of the students
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"students: two students are named {twice[0]}; give each a name of its own")
