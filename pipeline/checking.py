@@ -40,6 +40,7 @@ from .other_teachers import other_jobs
 from .samples import FewSamples
 from .standing_cache import cache_to_try, heard, standing_notes
 from .training import chosen_trials, student_shape
+from .studies import study_rungs
 from .trying_metrics import build_few, try_metrics
 
 _SAMPLES = 2
@@ -151,7 +152,7 @@ def _try_students(
     sources, fields = needed_sources(trials), needed_fields(trials)
     stream = Stream(cache, join, train, signals, device, needs_shuffled(trials), sources, fields)
     shape = student_shape(config, cache)
-    check_fleet(trials, stream, shape, config.train)
+    check_fleet(trials, stream, shape, config.train, study_rungs(config, trials))
     moments: list[float] = []
     tried = tuple({(trial.student.name, trial.arm): _all_phases(trial) for trial in trials}.values())
     results = train_fleet(

@@ -10,7 +10,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ..cache.spec import CacheSpec
 from ..cache.storage.address import Address, cache_address, sibling
@@ -80,6 +89,7 @@ class Config(CacheConfig):
     architecture: ArchitectureSpec | None = Field(
         None, description="for `student search`: shapes of a student that are tried"
     )
+    _written: "Config | None" = PrivateAttr(None)  # as the file has it, where a study has chosen some of the students
 
     @field_validator("students", mode="after")
     @classmethod
@@ -104,6 +114,12 @@ class Config(CacheConfig):
         return self
 
     @property
+    def studies(self) -> tuple[StudentSpec, ...]:
+        """The students whose sweep Optuna leads, as the file has them; their trials so far are among the students."""
+        written = () if self._written is None else self._written.students
+        return tuple(one for one in written if one.sweep is not None)
+
+    @property
     def held_out_path(self) -> Address:
         """The cache of the held-out samples, or of the main set of them, beside the other."""
         return self.set_path(next(iter(self.evaluate.named_sets)))
@@ -125,12 +141,19 @@ def load_cache_config(path: Path) -> CacheConfig:
     return _spelt_out(_validated(path, Config if phase_two else CacheConfig, content))
 
 
+def read_again(config: Config) -> Config:
+    """The same configuration with what its studies have chosen by now."""
+    return config if config._written is None else _spelt_out(config._written)
+
+
 def _spelt_out(config: _C) -> _C:
     from .generations import with_folders
     from .layer_terms import without_layers
     from .signal_globs import without_globs
+    from .studies import with_studies
     from .teacher_names import with_points
 
+    config = with_studies(config)
     return without_layers(with_points(without_globs(with_folders(config))))
 
 

@@ -10,8 +10,9 @@ from ..stages.student.fleet import train_fleet
 from ..stages.student.models.builders import StudentShape
 from ..stages.student.stream.join import Join
 from ..stages.student.stream.stream import Stream
-from ..stages.student.sweep.halving import sweep_name
+from ..stages.student.sweep.score import sweep_name
 from ..stages.student.sweep.stopped import is_over
+from ..stages.student.sweep.study_rungs import StudyRungs
 from ..stages.student.trial.training import TrialResult
 from ..stages.student.trial.trial import (
     Trial,
@@ -27,6 +28,7 @@ from .errors import ConfigError
 from .fleet_view import watched_fleet
 from .jobs import open_joined
 from .shard_choice import named_items
+from .studies import is_whole, lead, studies_of, study_rungs
 
 
 def train_students(config: Config, stop: Callable[[], bool], names: Collection[str] = ()) -> list[TrialResult]:
@@ -37,8 +39,31 @@ def train_students(config: Config, stop: Callable[[], bool], names: Collection[s
 def train_trials(
     config: Config, trials: Sequence[Trial], stop: Callable[[], bool], patience: float | None = None
 ) -> list[TrialResult]:
-    """Train those trials that are not finished, and say how each ended. With `patience` (seconds) another process that
-    trains one of them is no error, but waited for a while."""
+    """Train those trials that are not finished, and say how each ended; of a study of which all trials so far are among
+    them, those that it chooses next too. With `patience` (seconds) another process that trains one of them is no error,
+    but waited for a while."""
+    whole = [study for study in studies_of(config, trials) if is_whole(config, study, trials)]
+    if not whole:
+        return _train_fleet(config, trials, stop, patience, study_rungs(config, trials))
+    led = {study.student.name for study in whole}
+    results: list[TrialResult] = []
+
+    def train(round_trials: Sequence[Trial], rungs: StudyRungs) -> list[TrialResult]:
+        results.extend(_train_fleet(config, round_trials, stop, patience, rungs))
+        return results
+
+    others = [trial for trial in trials if sweep_name(trial.student) not in led]
+    lead(config, whole, others, chosen_trials, train)
+    return results
+
+
+def _train_fleet(
+    config: Config,
+    trials: Sequence[Trial],
+    stop: Callable[[], bool],
+    patience: float | None,
+    rungs: StudyRungs | None,
+) -> list[TrialResult]:
     require_competitors(config, trials)
     cache, join = open_joined(config)
     with watched_fleet(counted(len(trials), "trial")) as view:
@@ -52,6 +77,7 @@ def train_trials(
             stop,
             view.show,
             patience,
+            rungs,
         )
     _tell(config, results)
     return results
@@ -72,15 +98,16 @@ def require_competitors(config: Config, trials: Sequence[Trial]) -> None:
 
 
 def chosen_trials(config: Config, names: Collection[str] = (), text: str | None = None) -> tuple[Trial, ...]:
-    """The trials of the configuration, or of the students named; of these the ones that `text` names, or numbers in
-    the configuration's order ("0-3,7"). Raises ConfigError for a student or a trial there is not."""
+    """The trials of the configuration, or of the students or sweeps named; of these the ones that `text` names, or
+    numbers in the configuration's order ("0-3,7"). Raises ConfigError for a student or a trial there is not."""
     known = [student.name for student in config.students]
+    sweeps = {sweep_name(student) for student in config.students}
     for name in names:
-        if name not in known:
+        if name not in known and name not in sweeps:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise ConfigError(f"--student {name}: the configuration has no such student; {hint}")
-    chosen = [student for student in config.students if not names or student.name in names]
+    chosen = [one for one in config.students if not names or one.name in names or sweep_name(one) in names]
     trials = plan_trials(chosen, config.train, judged_outputs(config.evaluate.chosen_metrics))
     if text is None:
         return trials

@@ -1,6 +1,6 @@
 """`teachercache run`: all stages in order."""
 
-from ..config import load_config
+from ..config import load_config, read_again
 from ..console import console
 from ..interruption import interruptible
 from .arguments import ConfigPath, LaunchDryRun, LaunchName, chosen_launch
@@ -17,7 +17,9 @@ def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = F
     elsewhere = chosen_launch(loaded, launch, dry_run)
     if elsewhere is not None:
         from ..launching.launch import launch_command
+        from ..studies import refuse_division
 
+        refuse_division(loaded)
         launch_command(loaded, config, elsewhere, "run", dry_run)
         return
     from ..building import build_caches
@@ -39,6 +41,7 @@ def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = F
             console.rule(f"2 of 4  students{which}")
             claim_share(loaded, "train", stop)
             note_peaks(part, train_trials(part, chosen_trials(part), stop))
+        loaded = read_again(loaded)  # with what its studies have chosen
         if parts[-1].teachers != loaded.teachers:  # the last generation is heard too, where it is a teacher
             build_caches(loaded, stop)
         console.rule("3 of 4  evaluation")

@@ -34,7 +34,9 @@ def train(
     elsewhere = chosen_launch(loaded, launch, dry_run)
     if elsewhere is not None:
         from ..launching.launch import launch_command
+        from ..studies import refuse_division
 
+        refuse_division(loaded)
         launch_command(loaded, config, elsewhere, "train", dry_run, trials=chosen)
         return
     check_links(loaded)

@@ -9,6 +9,7 @@ from ...stages.deploy.held_out_sets import judged_outputs
 from ...stages.student.files.history import read_history
 from ...stages.student.files.identity import claim_folder, trial_identity
 from ...stages.student.files.saved import is_saved
+from ...stages.student.sweep.score import sweep_name
 from ...stages.student.trial.trial import Trial, plan_trials
 from ..config import Config
 from .errors import ReportError
@@ -65,7 +66,7 @@ def read_trials(config: Config, cache: Cache, held_out: Cache, others: Mapping[s
             finished.append(FinishedTrial(trial, folder, evaluation, history))
         elif is_saved(folder):
             raise ReportError(f"{folder} is trained and not evaluated; run `teachercache evaluate`, then report again")
-        elif config.train.halving and (stop := read_json(folder / "stopped.json")) is not None:
+        elif _may_stop(config, trial) and (stop := read_json(folder / "stopped.json")) is not None:
             stopped.append(f"{trial.name}: {stop.get('reason')}")
         elif (failure := read_json(folder / "failed.json")) is not None:
             failed.append(_failed(trial, failure))
@@ -74,6 +75,11 @@ def read_trials(config: Config, cache: Cache, held_out: Cache, others: Mapping[s
     if not finished:
         raise ReportError(_nothing(students, failed))
     return TrialStates(tuple(finished), tuple(failed), tuple(waiting), tuple(stopped))
+
+
+def _may_stop(config: Config, trial: Trial) -> bool:
+    """Whether there are rungs, or a study chose the trial and may have given it up."""
+    return config.train.halving is not None or sweep_name(trial.student) in {study.name for study in config.studies}
 
 
 def _failed(trial: Trial, failure: dict[str, object]) -> FailedTrial:

@@ -21,7 +21,8 @@ from .files.saved import is_saved
 from .models.builders import StudentShape, origin_fingerprint
 from .spec import TrainSpec
 from .stream.batch_stream import BatchStream
-from .sweep.halving import check_comparable, halve, rung_steps
+from .sweep.halving import HalvingRungs
+from .sweep.rungs import Rungs
 from .sweep.stopped import note_stop
 from .tracking.tracker import require_trackers
 from .trial.assembly import assemble, shape_of
@@ -56,16 +57,18 @@ def train_fleet(
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[FleetProgress], None] = lambda _: None,
     patience: float | None = None,
+    rungs: Rungs | None = None,
 ) -> list[TrialResult]:
     """Train `trials` below the folder `students`, and return how each ended, in their order.
 
     The same call again continues where it stopped and trains no finished trial. A trial that fails is dropped with its
     reason, and the others go on. Another process that trains one of them is an error, or with `patience` is waited for
-    that many seconds and then run beside: both would end with a whole student. Raises StageError before the first step
-    for settings that cannot work and folders that other settings began, Interrupted (after checkpoints) once `stop()`
-    is true, StageFailed when every trial failed.
+    that many seconds and then run beside: both would end with a whole student. `rungs` say which trials stop early;
+    left out, `train.halving` does. Raises StageError before the first step for settings that cannot work and folders
+    that other settings began, Interrupted (after checkpoints) once `stop()` is true, StageFailed when every trial
+    failed.
     """
-    fleet = _Fleet(stream, shape, students, train, device)
+    fleet = _Fleet(stream, shape, students, train, device, rungs or HalvingRungs(train))
     with ExitStack() as held, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         waiting = None if patience is None else Patience(time.monotonic() + patience, stop)
         for trial in trials:
@@ -78,15 +81,18 @@ def train_fleet(
     return [results[trial.name] for trial in trials]
 
 
-def check_fleet(trials: Sequence[Trial], stream: BatchStream, shape: StudentShape, train: TrainSpec) -> None:
+def check_fleet(
+    trials: Sequence[Trial], stream: BatchStream, shape: StudentShape, train: TrainSpec, rungs: Rungs | None = None
+) -> None:
     """Build each student and objective once, and nothing else. Raises StageError for what cannot work."""
     require_trackers(train.track)
-    rung_steps(train)
+    rungs = rungs or HalvingRungs(train)
+    _ = rungs.steps
     if needs_labels(trials):
         stream.require_labels()
     for trial in {(trial.student.name, trial.arm): trial for trial in trials}.values():
         _, phases = assemble(trial, stream, shape, train.steps)
-        check_comparable(trial, (name for part in phases for name in part.objective.weights({})), train)
+        rungs.check(trial, (name for part in phases for name in part.objective.weights({})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,7 @@ class _Fleet:
     students: Path
     train: TrainSpec
     device: torch.device
+    rungs: Rungs
 
     def open(self, trials: Sequence[Trial]) -> dict[str, TrialResult]:
         """Results of trials that are over. Raises StageError for what cannot work, before any step."""
@@ -110,10 +117,10 @@ class _Fleet:
         results = {trial.name: ended for trial in trials if (ended := self._ended(trial)) is not None}
         todo = [trial for trial in trials if trial.name not in results]
         if len(todo) > (self.train.at_once or len(todo)):  # else the first wave checks them all
-            check_fleet(todo, self.stream, self.shape, self.train)
+            check_fleet(todo, self.stream, self.shape, self.train, self.rungs)
         if needs_labels(todo):
             self.stream.require_labels()
-        rung_steps(self.train)
+        _ = self.rungs.steps
         return results
 
     def run(
@@ -124,18 +131,18 @@ class _Fleet:
         progress: Callable[[FleetProgress], None],
     ) -> None:
         """Wave after wave, until no trial waits; at each rung of a sweep its weak trials stop."""
-        for until in (*rung_steps(self.train), self.train.steps):
+        for until in (*self.rungs.steps, self.train.steps):
             waves = Waves([trial for trial in trials if trial.name not in results], self.train.at_once)
             while wave := waves.next():
                 training, crowded = self._open_wave(wave, results)
                 waves.back(crowded, len(training))
                 self._run_wave(training, until, results, stop, progress, waves)
             if until < self.train.steps:
-                self._halve(trials, results, until)
+                self._stop_weak(trials, results, until)
 
-    def _halve(self, trials: Sequence[Trial], results: dict[str, TrialResult], step: int) -> None:
+    def _stop_weak(self, trials: Sequence[Trial], results: dict[str, TrialResult], step: int) -> None:
         there = [one for one in trials if one.name not in results or results[one.name].status != "stopped"]
-        for weak in halve(there, self.students, self.train, step):
+        for weak in self.rungs.weak(there, self.students, step):
             if weak.trial.name not in results:
                 results[weak.trial.name] = note_stop(weak, weak.trial.folder(self.students))
 
@@ -146,7 +153,7 @@ class _Fleet:
         built = [(trial, *assemble(trial, self.stream, self.shape, self.train.steps)) for trial in wave]
         built.reverse()
         for trial, _, phases in built:
-            check_comparable(trial, (name for part in phases for name in part.objective.weights({})), self.train)
+            self.rungs.check(trial, (name for part in phases for name in part.objective.weights({})))
         opened = [self._begin(*built.pop()) for _ in wave]  # one that finds no memory lets go of its own at once
         crowded = [one for one in opened if isinstance(one, TrialResult)]
         results |= {one.trial.name: one for one in crowded}
@@ -200,7 +207,7 @@ class _Fleet:
         if is_saved(folder):
             return TrialResult(trial, folder, "finished", self.train.steps)
         stopped = read_json(folder / "stopped.json")
-        if stopped is not None and self.train.halving is not None:
+        if stopped is not None and self.rungs.decides(trial):
             return TrialResult(trial, folder, "stopped", stopped["step"], stopped["reason"])
         failed = read_json(folder / "failed.json")
         if failed is None or not failed["final"]:

@@ -44,6 +44,15 @@ class OptimizerSpec(BaseModel):
         None, gt=0, description="rows of a forward pass; gradients of a batch are summed up exactly; none: all at once"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_adamw(cls, given: Any) -> Any:
+        words = {"name", "kind", "type", "use"} & set(given) if isinstance(given, dict) else set()
+        named = given if isinstance(given, str) else next((given[word] for word in words), None)
+        if named is not None:
+            raise ValueError(f"{named} cannot be chosen: it is AdamW, and its settings stand here, such as lr: 0.001")
+        return given
+
 
 class StudentSpec(BaseModel):
     """One student: how it is built, what it sees, what it learns from."""

@@ -440,3 +440,13 @@ def test_nothing_but_weights_is_left_of_a_finished_trial(memory: ModuleType, fle
     left = {path.name for path in result.folder.iterdir()} - {"tensorboard", ".lock"}
     assert left == {"trial.json", "history.jsonl", "student.json", "student.safetensors"}
     shutil.rmtree(result.folder)
+
+
+def test_a_class_without_samples_is_learnt_beside_the_others(memory: ModuleType, fleet: Train) -> None:
+    train = memory.make_train(steps=4)
+    stream = memory.MemoryStream(train)
+    stream.labels[stream.labels == 2] = 3
+    (result,) = fleet([memory.make_student()], train, stream=stream)
+    assert result.status == "finished"
+    assert all(np.isfinite(record["loss"]) for record in history(result.folder))
+    assert all(values.isfinite().all() for values in load_file(result.folder / "student.safetensors").values())

@@ -8,12 +8,14 @@ from pydantic import ValidationError
 from ..spec import StudentSpec
 from .choices import choices
 from .settings import check_path, with_value
+from .spec import RangeSpec
 
 _FIXED = frozenset(("name", "sweep", "swept", "control"))
 
 
 def expand_sweeps(students: Iterable[StudentSpec]) -> tuple[StudentSpec, ...]:
-    """Every student, those with a sweep replaced by its trials `<name>-01`, `<name>-02`, ... in order.
+    """Every student, those with a sweep replaced by its trials `<name>-01`, `<name>-02`, ... in order; one that Optuna
+    leads stays as it is, once everything that it may choose is checked.
 
     Raises ValueError naming the student and the parameter for what cannot be set.
     """
@@ -31,14 +33,31 @@ def _trials(student: StudentSpec) -> tuple[StudentSpec, ...]:
             check_path(student, path)
         except ValueError as error:
             raise ValueError(f"{place}.parameters.{error}") from None
+    if student.sweep.kind == "optuna":
+        _try_values(student, place)
+        return (student,)
     try:
         found = choices(student.sweep)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
-    return tuple(_trial(student, number, values, place) for number, values in enumerate(found, 1))
+    return tuple(numbered(student, number, values) for number, values in enumerate(found, 1))
 
 
-def _trial(student: StudentSpec, number: int, values: dict[str, Any], place: str) -> StudentSpec:
+def _try_values(student: StudentSpec, place: str) -> None:
+    """Each value by itself: those of a list, and both ends of a range."""
+    assert student.sweep is not None
+    for path, found in student.sweep.parameters.items():
+        for value in found if not isinstance(found, RangeSpec) else _ends(found):
+            numbered(student, 1, {path: value})
+
+
+def _ends(spec: RangeSpec) -> tuple[float, float]:
+    return (int(spec.low), int(spec.high)) if spec.integer else (spec.low, spec.high)
+
+
+def numbered(student: StudentSpec, number: int, values: dict[str, Any]) -> StudentSpec:
+    """Trial `number` (1 is the first) of a student's sweep, with these values. Raises ValueError for what is wrong."""
+    place = f"student {student.name}: sweep"
     settings = student.model_dump(mode="json", exclude_unset=True, exclude={"sweep"})
     for path, value in values.items():
         with_value(settings, path, value)

@@ -4,6 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .study_spec import StudySpec
+
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -29,25 +31,36 @@ class RangeSpec(BaseModel):
 
 
 class SweepSpec(BaseModel):
-    """What is tried of a student: each combination of the values (grid), or as many as are asked for (random)."""
+    """What is tried of a student: each combination of the values (grid), or as many as are asked for, drawn (random) or
+    chosen by what came of those before (optuna)."""
 
     model_config = _STRICT
 
-    kind: Literal["grid", "random"] = Field("grid", description="every combination, or `trials` that are drawn")
+    kind: Literal["grid", "random", "optuna"] = Field(
+        "grid", description="every combination, `trials` that are drawn, or `trials` that Optuna chooses"
+    )
     parameters: dict[str, tuple[Any, ...] | RangeSpec] = Field(
         min_length=1, description="what is tried of each setting, by its dotted path within the student"
     )
-    trials: int | None = Field(None, gt=0, le=1000, description="random only: how many")
-    seed: int = Field(0, ge=0, description="random only: another seed draws others")
+    trials: int | None = Field(None, gt=0, le=1000, description="random and optuna: how many")
+    seed: int = Field(0, ge=0, description="random and optuna: another seed draws others")
+    study: StudySpec | None = Field(None, description="optuna only: its sampler, its pruner, what it goes by")
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         empty = next((path for path, values in self.parameters.items() if values == ()), None)
         if empty is not None:
             raise ValueError(f"parameters.{empty}: the list is empty")
-        if (self.kind == "random") != (self.trials is not None):
-            raise ValueError("kind: random needs trials, how many are drawn; a grid is all combinations and takes none")
+        if (self.kind != "grid") != (self.trials is not None):
+            raise ValueError(f"kind: {self.kind} needs trials, how many there are; a grid is all combinations")
+        if self.kind != "optuna" and self.study is not None:
+            raise ValueError(f"study: this is for kind: optuna, not {self.kind}")
         ranged = next((path for path, values in self.parameters.items() if isinstance(values, RangeSpec)), None)
         if self.kind == "grid" and ranged is not None:
-            raise ValueError(f"parameters.{ranged}: a grid takes a list of values; a range is for kind: random")
+            raise ValueError(f"parameters.{ranged}: a grid takes a list; a range is for kind: random and optuna")
         return self
+
+    @property
+    def led(self) -> StudySpec:
+        """How Optuna leads it."""
+        return self.study or StudySpec()

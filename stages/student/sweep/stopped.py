@@ -1,11 +1,11 @@
-"""What is left of a trial that halving has stopped: why, in `stopped.json`, beside its newest checkpoint."""
+"""What is left of a trial that was stopped at a rung: why, in `stopped.json`, beside its newest checkpoint."""
 
 from pathlib import Path
 
 from ..files.durable_files import write_json
 from ..files.saved import is_saved
 from ..trial.training import TrialResult
-from .halving import Stop
+from .rungs import Stop
 
 STOPPED = "stopped.json"
 
