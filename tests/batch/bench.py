@@ -28,7 +28,7 @@ class Bench:
 
     def pace(self, teacher: float = 0.0, student: float = 0.0, rows: int | None = None) -> None:
         """Seconds that a pass of the teacher and a step of a student take from now on; after so many `rows` a process
-        waits in the middle of its work until there is another pace."""
+        waits in the middle of its work until there is another pace, or a signal."""
         for name, words in (("teacher", f"{teacher} {'' if rows is None else rows}"), ("student", str(student))):
             file = self.root / f".{name}-pace"
             file.write_text(words)

@@ -17,9 +17,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 NODES = ("n1", "n2")
-PATIENCE = float(
-    __import__("os").environ.get("P", 300.0)
-)  # seconds until something that must happen has not: far more than it takes, where cores are shared
+PATIENCE = 300.0  # seconds until something that must happen has not: far more than it takes, where cores are shared
 _GPUS = 2  # of a node
 
 _CONFIG = """
@@ -89,6 +87,12 @@ class Cluster:
         assert done.returncode == 0 or not check, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def start_again(self, node: str) -> None:
+        """Start the daemon of a node that was killed."""
+        (self.root / f"slurmd-{node}.pid").unlink(missing_ok=True)
+        self.call("slurmd", "-N", node, "-f", self.root / "slurm.conf")
+        until(lambda: self.call("sinfo", "-h", "-N", "-n", node, "-p", "low", "-o", "%T").strip() in ("idle", "mixed"))
+
     def states(self) -> dict[str, str]:
         """The state of each job, or element of an array, that the cluster knows."""
         lines = self.call("squeue", "-h", "-r", "-t", "all", "-o", "%i %T").split("\n")
@@ -151,7 +155,7 @@ def _start(stack: ExitStack, environment: dict[str, str], pid: Path, *command: o
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     until(lambda: pid.exists() and bool(pid.read_text().strip()))
-    stack.callback(_end, int(pid.read_text()))
+    stack.callback(lambda: _end(int(pid.read_text())))  # it may have been started again meanwhile
 
 
 def _end(pid: int) -> None:

@@ -50,7 +50,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     recipe = write_recipe(root, root / "data", launch=launch)
     files = {"TEACHER_HEARD": "heard", "TEACHER_PACE": "teacher-pace", "STUDENT_PACE": "student-pace"}
     own = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
-    own |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    own |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "600"}
     own |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # else Ray makes one in the home folder
     own |= {name: str(root / file) for name, file in files.items()}
     temporary = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # the path of a socket must not be long

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from bench import Bench, MakeBench
-from cluster import Cluster, until
+from cluster import PATIENCE, Cluster, until
 from recipe import ROWS
 
 from teachercache.cache import open_cache
 from teachercache.cache.keeping.verify import verify_cache
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1800)]
 SHARDS = 8
 LAUNCH = {"gres": "gpu:1", "array": 4, "crashes": 1}
 
@@ -36,34 +36,34 @@ def disturbed(cluster: Cluster, make_bench: MakeBench) -> Disturbed:
     """While the cache is built, one task is requeued, one killed with -9, one run a second time by hand, and those of a
     node preempted; while students are trained, one trial is requeued and the other run a second time."""
     bench = make_bench(SHARDS, launch=LAUNCH)
-    bench.pace(teacher=1.0, student=0.4)
+    bench.pace(student=0.4, rows=6)  # no task ends before it was disturbed, however slow the machine
     assert "launched" in bench.call("run", bench.recipe)
     record = json.loads((bench.job / "job.json").read_text())
     arrays = record["stages"][0]["arrays"]
     assert [(array["first"], array["count"]) for array in arrays] == [(0, 4), (4, 1)]  # MaxArraySize is 5
     first = arrays[0]["id"]
-    bench.working("cache-0", 3)
+    bench.working("cache-0", 6)
     cluster.call("scontrol", "requeue", f"{first}_0")
-    os.kill(bench.working("cache-1", 3), signal.SIGKILL)
-    bench.working("cache-2", 3)
+    os.kill(bench.working("cache-1", 6), signal.SIGKILL)
+    bench.working("cache-2", 6)
     twice = [bench.begin(*record["stages"][0]["tasks"][2]["arguments"])]
-    bench.working("cache-3", 3)
+    bench.working("cache-3", 6)
     node = cluster.call("squeue", "-h", "-j", f"{first}_3", "-o", "%N").strip()
     there = set(cluster.call("squeue", "-h", "-r", "-w", node, "-j", first, "-o", "%i").split())
     cluster.call("sbatch", "-p", "high", "-w", node, "-n2", "-o", "/dev/null", "--wrap", "sleep 1")
-    until(lambda: len(bench.attempts("cache-3")) > 1, 90)
+    until(lambda: len(bench.attempts("cache-3")) > 1)
     bench.pace(student=0.4)
-    until(lambda: len(_steps(bench, 0)) > 13, 120)
+    until(lambda: len(_steps(bench, 0)) > 13)
     trial = record["stages"][1]["arrays"][0]["id"]
     cluster.call("scontrol", "requeue", f"{trial}_0")
     twice.append(bench.begin(*record["stages"][1]["tasks"][1]["arguments"]))
-    until(lambda: len(bench.attempts("train-0")) > 1, 90)
+    until(lambda: len(bench.attempts("train-0")) > 1)
     bench.pace()
     for process in twice:
         with process:
-            said = process.communicate(timeout=120)[0]
+            said = process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == 0, said
-    until(lambda: bool(bench.attempts("report-0", "f*")), 120)
+    until(lambda: bool(bench.attempts("report-0", "f*")))
     reference = bench.root / "reference"
     alone = bench.root / "alone.yaml"
     alone.write_text(bench.recipe.read_text().replace(str(bench.root / "run"), str(reference)))

@@ -1,6 +1,6 @@
 """How tasks on a real Slurm end that cannot finish: time limit, cancellation, a shard that is broken."""
 
-import time
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +9,7 @@ from cluster import Cluster, until
 
 from teachercache.cache import open_cache
 
-pytestmark = pytest.mark.slurm
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1800)]
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,16 @@ def ended(cluster: Cluster, make_bench: MakeBench) -> Ended:
         make_bench(2, launch=limit), make_bench(2, launch={"array": 1}), make_bench(4, broken=(1,), launch={"array": 2})
     )
     ended.limited.pace(teacher=8.0)  # of 16 passes: longer than the limit
-    ended.cancelled.pace(teacher=1.5)
+    ended.cancelled.pace(rows=12)  # a shard has eight rows, and the first two are heard twice: one is finished
     for bench, verb in ((ended.limited, "cache build"), (ended.cancelled, "cache build"), (ended.broken, "run")):
         bench.call(*verb.split(), bench.recipe)
-    ended.cancelled.working("cache-0", 10)  # a shard has eight rows: one is finished
+    ended.cancelled.working("cache-0", 12)
     ended.cancelled.call("jobs", ended.cancelled.recipe, "--cancel")
-    until(lambda: bool(ended.limited.attempts("cache-0", "again")), 90)
+    ended.cancelled.pace()
+    until(lambda: bool(ended.limited.attempts("cache-0", "again")))
     ended.limited.pace()
-    until(lambda: bool(ended.limited.attempts("cache-0", "finished")), 60)
-    until(lambda: bool(ended.broken.attempts("report-0", "f*")), 90)
+    until(lambda: bool(ended.limited.attempts("cache-0", "finished")))
+    until(lambda: bool(ended.broken.attempts("report-0", "f*")))
     return ended
 
 
@@ -50,12 +51,12 @@ def test_a_task_that_is_warned_of_its_time_limit_stops_and_is_started_again(ende
 
 
 def test_a_cancelled_task_ends_keeps_finished_shards_and_is_not_started_again(cluster: Cluster, ended: Ended) -> None:
-    time.sleep(1)
+    array = json.loads((ended.cancelled.job / "job.json").read_text())["stages"][0]["arrays"][0]["id"]
+    until(lambda: cluster.states()[f"{array}_0"] not in ("RUNNING", "COMPLETING", "PENDING", "REQUEUED"))
     assert [path.suffix for path in ended.cancelled.attempts("cache-0")] == [".again"]
     assert open_cache(ended.cancelled.root / "run" / "cache").shards == ("train-00",)
     cache = next(task for task in ended.cancelled.tasks() if task["task"] == 0)
     assert (cache["state"], cache["done"], cache["total"]) == ("interrupted", 1, 2)
-    ended.cancelled.pace()
     ended.cancelled.call("cache", "build", ended.cancelled.recipe, "--launch", "inline")
     assert open_cache(ended.cancelled.root / "run" / "cache").missing() == ()
     assert ended.cancelled.heard()[0] < 16  # not built again; its first rows are heard twice, to begin the cache
