@@ -39,8 +39,8 @@ from .labels import check_labels, label_fields
 from .other_teachers import other_jobs
 from .samples import FewSamples
 from .standing_cache import cache_to_try, heard, standing_notes
-from .training import chosen_trials, student_shape
 from .studies import study_rungs
+from .training import chosen_trials, student_shape
 from .trying_metrics import build_few, try_metrics
 
 _SAMPLES = 2
