@@ -54,7 +54,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "bench-model": bench_model.bench_model,
 }
 TEACHER_COMMANDS: dict[str, Callable[..., Any]] = {"report": teacher.report, "describe": teacher.describe}
-STUDENT_COMMANDS: dict[str, Callable[..., Any]] = {"describe": student.describe}
+STUDENT_COMMANDS: dict[str, Callable[..., Any]] = {"describe": student.describe, "search": student.search}
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)
 for _name, _function in cache.COMMANDS.items():

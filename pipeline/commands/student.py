@@ -1,12 +1,14 @@
-"""`teachercache student describe`: what students are, before they are trained."""
+"""`teachercache student`: what students are before they are trained, and which of their shapes are worth their cost."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from ..config import load_config
-from ..console import console
+from ..console import console, quiet
+from ..interruption import interruptible
 from .arguments import ConfigPath
 
 
@@ -29,3 +31,26 @@ def describe(
         return
     for table in described_tables(found):
         console.print(table)
+
+
+def search(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="print the front as JSON, and nothing else")] = False,
+) -> None:
+    """Search for sizes of a student that are worth their cost, all trained on the one cache.
+
+    Example: [bold]teachercache student search recipe.yaml[/bold]
+
+    The section `architecture` says what is tried. The same command again continues; more trials may be asked for.
+    """
+    from ..architecture.result import PAGE_FILE, write_result
+    from ..architecture.search import search_folder, search_shapes
+
+    loaded = load_config(config)
+    with interruptible() as stop, quiet(as_json):
+        points = search_shapes(loaded, stop, lambda line: console.print(line, markup=False, soft_wrap=True))
+        front = write_result(loaded, points)
+        folder = search_folder(loaded)
+        console.print(f"[green]searched[/green] {len(points)} shapes, {len(front)} on the front: {folder / PAGE_FILE}")
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in front], indent=1, ensure_ascii=False))
