@@ -27,6 +27,7 @@ help: ## print this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 demo: $(STAMP) ## both phases on the shipped data and teacher, then the report [RECIPE=image_vit]
+	$(if $(wildcard pipeline/recipes/$(RECIPE)/prepare.py),$(BIN)/python -m teachercache.pipeline.recipes.$(RECIPE).prepare)
 	$(BIN)/teachercache run $(DEMO)
 
 test: $(STAMP) ## run the tests [ARGS='tests/cache -x'] [JOBS=2]

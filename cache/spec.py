@@ -64,5 +64,8 @@ class CacheSpec(BaseModel):
     path: str | None = Field(
         None, description="the cache's folder, or an address such as s3://bucket/prefix; <output>/cache when left out"
     )
+    given: bool = Field(
+        False, description="the training cache was made by a verb, such as merge: it is read, and never built"
+    )
     block: int = Field(256, gt=0, description="rows that are read together")
     signals: dict[str, SignalSpec] = Field(min_length=1, description="what to keep, by signal name")

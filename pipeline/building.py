@@ -9,7 +9,15 @@ from ..stages.teacher.job import CacheJob
 from ..stages.teacher.runner import BuildSummary, build_cache
 from .config import CacheConfig, Config
 from .console import console, counted, progress_bar
-from .jobs import check_held_out, held_out_signals, held_out_views, judging_sources, set_field, source_of
+from .jobs import (
+    check_held_out,
+    held_out_signals,
+    held_out_views,
+    judging_sources,
+    open_training,
+    set_field,
+    source_of,
+)
 from .teacher_names import main_signals
 
 
@@ -75,11 +83,21 @@ def build_caches(
 
     Raises SmallerCacheError when one of them would have to be extended.
     """
+    if config.cache.given:
+        return _build_held_out(config, stop)
     train, *held_out = (member_jobs(job) for job in cache_jobs(config))
     from .other_teachers import build_other_teachers
 
     built = [build_member(job, "teacher", stop, only) for job in train] + build_other_teachers(config, stop, only)
     return built + [build_member(job, "teacher, held-out", stop) for jobs in held_out for job in jobs]
+
+
+def _build_held_out(config: CacheConfig, stop: Callable[[], bool]) -> list[BuildSummary]:
+    """Where the training cache is given, it must stand, and the teacher is heard on the held-out samples alone."""
+    open_training(config)
+    console.print(f"[green]cache[/green] {config.cache_path}: given, and complete", soft_wrap=True)
+    held_out = cache_jobs(config)[1:]
+    return [build_member(job, "teacher, held-out", stop) for one in held_out for job in member_jobs(one)]
 
 
 def build_member(

@@ -35,6 +35,7 @@ from ..stages.teacher.skipping import look_at_samples
 from .building import cache_job, check_sets, held_out_jobs
 from .config import CacheConfig, Config
 from .first_look import look_at_fields
+from .jobs import open_training
 from .labels import check_labels, label_fields
 from .other_teachers import other_jobs
 from .samples import FewSamples
@@ -85,6 +86,8 @@ def check_run(config: CacheConfig) -> Forecast:
         samples, labelled = check_labels(config, trials, job.source)
     else:
         samples, labelled = _count(job.source)
+    if config.cache.given:
+        return _check_given(config, job, trials, samples, labelled)
     standing = standing_notes(job)
     with TemporaryDirectory(prefix="teachercache-check-") as folder:
         job, left_out = look_at_samples(job, job.source.shards()[:1])
@@ -112,6 +115,30 @@ def check_run(config: CacheConfig) -> Forecast:
         trials=len(trials),
         train_seconds=seconds,
         notes=notes,
+    )
+
+
+def _check_given(
+    config: CacheConfig, job: CacheJob, trials: tuple[Trial, ...], samples: int, labelled: int
+) -> Forecast:
+    """Where the cache is given, the students take their first steps on it, and the teacher has nothing to do."""
+    cache, _ = open_training(config)
+    with TemporaryDirectory(prefix="teachercache-check-") as folder:
+        parameters, seconds = _try_students(config, cache, job, trials, Path(folder))
+    schemas = {name: cache.manifest.signals[name] for name in config.cache.signals}
+    return Forecast(
+        samples=samples,
+        labelled=labelled,
+        rows=samples * job.policy.count,
+        shards=len(job.source.shards()),
+        signal_bytes={name: schema.row_bytes() for name, schema in schemas.items()},
+        signal_errors={name: dict(schema.error) for name, schema in schemas.items()},
+        teacher_seconds=0.0,
+        costs=CaptureCost(0.0, {}),
+        students=parameters,
+        trials=len(trials),
+        train_seconds=seconds,
+        notes=(f"the cache is given: {cache.url}",),
     )
 
 

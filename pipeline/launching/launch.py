@@ -45,6 +45,11 @@ def launch_command(
             f"teachers.{next(iter(links(config)))}: it is a student of this file, and generations follow one another "
             "in one process: run this with `--launch inline`"
         )
+    if config.cache.given and verb in ("cache", "run"):
+        raise ConfigError(
+            "cache.given: the training cache is not built, so there is no array of its shards: run `teachercache cache "
+            "build` here, which hears the held-out samples, then launch `train`"
+        )
     engine = engine_of(launch.engine)
     folder = new_job_folder(config.run, verb)
     stages = _with_arrays(

@@ -27,6 +27,10 @@ def merge(
     names: Annotated[str | None, typer.Option(help="side by side, under these names instead, such as vit,clip")] = None,
     average: Annotated[str | None, typer.Option(help="a signal, logits: the mean of the teachers' softmax")] = None,
     weights: Annotated[str | None, typer.Option(help="of the average, such as 2,1; equal when left out")] = None,
+    by_confidence: Annotated[
+        bool,
+        typer.Option("--by-confidence", help="of the average: each row's surer teachers count more, once calibrated"),
+    ] = False,
     codec: Annotated[str | None, typer.Option(help="codec of the average; the first cache's when left out")] = None,
     copy: Annotated[bool, typer.Option("--copy", help="copy files; else they are linked where that can be")] = False,
     first_wins: Annotated[bool, typer.Option("--first-wins", help="take a conflicting shard from the first")] = False,
@@ -39,16 +43,36 @@ def merge(
     Example: [bold]teachercache cache merge runs/two/cache vit/cache clip/cache --names vit,clip[/bold]
 
     Example: [bold]teachercache cache merge runs/mean/cache a/cache b/cache --average logits --weights 2,1[/bold]
+
+    Example: [bold]teachercache cache merge runs/all/cache a/cache b/cache --average logits --by-confidence[/bold]
     """
     if len(caches) < 2:
         raise ConfigError("merge needs the folder of the new cache and at least two caches")
     parents = [open_cache(cache_address(path)) for path in caches]
+    if by_confidence and average is None:
+        raise ConfigError("--by-confidence: it weighs an average; say which signal: --average logits")
     if average is not None:
-        run_rewrite(out, average_plan(parents, average, _weights(weights, len(parents)), codec), "merge", dry_run)
+        temperatures = _calibrated(parents, average) if by_confidence else None
+        plan = average_plan(parents, average, _weights(weights, len(parents)), codec, temperatures)
+        run_rewrite(out, plan, "merge", dry_run)
     elif side_by_side or names is not None:
         run_rewrite(out, _side_by_side(parents, names), "merge", dry_run)
     else:
         _unite(out, parents, copy, first_wins, dry_run)
+
+
+def _calibrated(parents: Sequence[Cache], signal: str) -> list[float]:
+    """The temperature at which each teacher is as sure as it is right on the labelled samples."""
+    from ....stages.quality.public_calibration import temperature_of
+
+    found = [temperature_of(parent, signal) for parent in parents]
+    for parent, one in zip(parents, found, strict=True):
+        console.print(
+            f"  {parent.url}: right on {one.accuracy:.1%} of {one.samples} labelled samples, temperature "
+            f"{one.temperature:.2f}",
+            soft_wrap=True,
+        )
+    return [one.temperature for one in found]
 
 
 def _unite(out: str, parts: Sequence[Cache], copy: bool, first_wins: bool, dry_run: bool) -> None:
