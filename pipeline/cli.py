@@ -15,9 +15,12 @@ from .commands import (
     export,
     init,
     jobs,
+    moderate,
     predict,
     report,
     run,
+    search,
+    serve,
     student,
     teacher,
     train,
@@ -40,6 +43,10 @@ cache_app = typer.Typer(help="Build, look into, change and keep caches.", no_arg
 
 teacher_app = typer.Typer(help="Look at teachers.", no_args_is_help=True, rich_markup_mode="rich")
 student_app = typer.Typer(help="Look at students.", no_args_is_help=True, rich_markup_mode="rich")
+search_app = typer.Typer(help="Search pictures by text or picture.", no_args_is_help=True, rich_markup_mode="rich")
+moderate_app = typer.Typer(
+    help="Sort out pictures by concepts with fitted thresholds.", no_args_is_help=True, rich_markup_mode="rich"
+)
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "init": init.init,
@@ -52,6 +59,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "jobs": jobs.jobs,
     "predict": predict.predict,
     "bench-model": bench_model.bench_model,
+    "serve": serve.serve,
 }
 TEACHER_COMMANDS: dict[str, Callable[..., Any]] = {"report": teacher.report, "describe": teacher.describe}
 STUDENT_COMMANDS: dict[str, Callable[..., Any]] = {"describe": student.describe, "search": student.search}
@@ -63,9 +71,15 @@ for _name, _function in TEACHER_COMMANDS.items():
     teacher_app.command(_name)(_function)
 for _name, _function in STUDENT_COMMANDS.items():
     student_app.command(_name)(_function)
+for _name, _function in search.COMMANDS.items():
+    search_app.command(_name)(_function)
+for _name, _function in moderate.COMMANDS.items():
+    moderate_app.command(_name)(_function)
 app.add_typer(cache_app, name="cache")
 app.add_typer(teacher_app, name="teacher")
 app.add_typer(student_app, name="student")
+app.add_typer(moderate_app, name="moderate")
+app.add_typer(search_app, name="search")
 
 
 def main() -> None:

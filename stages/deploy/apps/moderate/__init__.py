@@ -1,0 +1,1 @@
+"""Sorts out pictures by concepts, at thresholds that labelled examples have set."""
