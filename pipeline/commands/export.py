@@ -9,7 +9,7 @@ import typer
 from ..config import load_config
 from ..console import console
 
-_TARGETS = "onnx, web (onnx files for a browser), hf (for transformers), openvino, executorch, litert or coreml"
+_TARGETS = "onnx, web (onnx files for a browser), hf (for transformers) or openvino"
 
 
 def export(
@@ -34,7 +34,7 @@ def export(
     rows: Annotated[int, typer.Option(min=1, help="of int8: cached rows that calibrate a static way")] = 512,
     agreement: Annotated[
         float, typer.Option(min=0, max=1, help="of int8: share of held-out rows that must keep their answer")
-    ] = 0.95,
+    ] = 0.9,
     licence: Annotated[str | None, typer.Option(help="what the model card says of the licence")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="write over an export that is there")] = False,
 ) -> None:

@@ -10,9 +10,6 @@ INSTALL = {
     "onnx": "pip install numpy pillow onnxruntime",
     "web": "pip install numpy pillow onnxruntime",
     "openvino": "pip install numpy pillow openvino",
-    "executorch": "pip install numpy pillow executorch",
-    "litert": "pip install numpy pillow ai-edge-litert",
-    "coreml": "pip install numpy pillow coremltools",
     "hf": "pip install transformers torch pillow",
 }
 _ONNX = (
@@ -27,17 +24,6 @@ _CALLS = {
         "import openvino",
         'model = openvino.Core().compile_model(str(here / graph["file"]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})\n'
         "said |= dict(zip(names, model(feed).values()))",
-    ),
-    "coreml": (
-        "import coremltools",
-        'said |= coremltools.models.MLModel(str(here / graph["file"])).predict(feed)  # on macOS alone',
-    ),
-    "executorch": (
-        "import torch\nfrom executorch.runtime import Runtime",
-        'method = Runtime.get().load_program(here / graph["file"]).load_method("forward")\n'
-        "rows = [method.execute([torch.from_numpy(v[i : i + 1]) for v in feed.values()])\n"
-        "        for i in range(len(next(iter(feed.values()))))]\n"
-        "said |= {name: np.concatenate([row[n].numpy() for row in rows]) for n, name in enumerate(names)}",
     ),
 }
 

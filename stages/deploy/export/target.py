@@ -11,8 +11,9 @@ from ...errors import StageError
 from .graphs import TorchGraph
 from .manifest import GraphTensor
 
-TargetName = Literal["onnx", "openvino", "executorch", "litert", "coreml", "web", "hf"]
+TargetName = Literal["onnx", "web", "hf", "openvino"]
 TARGETS = get_args(TargetName)
+_LATER = ("executorch", "litert", "coreml")
 
 
 class OpenGraph(Protocol):
@@ -47,4 +48,5 @@ def target_of(name: str) -> Target:
         from .openvino_file import OpenvinoGraph, write_openvino
 
         return Target(".xml", write_openvino, OpenvinoGraph)
-    raise StageError(f"--to {name}: there is no such target; there are {', '.join(TARGETS)}")
+    later = " (executorch, litert and coreml are not built yet)" if name in _LATER else ""
+    raise StageError(f"--to {name}: there is no such target{later}; there are {', '.join(TARGETS)}")

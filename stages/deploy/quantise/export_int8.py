@@ -34,7 +34,7 @@ class Int8:
     judged: RealRows
     calibration: RealRows | None = None
     way: Way | None = None
-    least_agreement: float = 0.95
+    least_agreement: float = 0.9
 
 
 def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) -> Exported:
