@@ -53,7 +53,7 @@ class Size:
     rounds: int
 
 
-FULL = Size(shards=7, samples=None, views=4, labelled=300, batch=96, steps=450, seeds=5, timed=42, rounds=7)
+FULL = Size(shards=3, samples=None, views=4, labelled=300, batch=96, steps=300, seeds=5, timed=32, rounds=5)
 TINY = Size(shards=1, samples=40, views=1, labelled=4, batch=8, steps=2, seeds=2, timed=4, rounds=1)
 
 
@@ -62,7 +62,7 @@ def measure(tiny: bool, scratch: Path) -> list[Figure]:
     size = TINY if tiny else FULL
     both = _Both(size, scratch)
     names = [student.name for student in recipe().students]
-    return [*both.equal(names), *(figure for name in names for figure in both.faster(name))]
+    return [*both.equal(names[:1]), *(figure for name in names for figure in both.faster(name))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class _Both:
         self._prepare = Preprocessor(job.folder, self._bench.views.size, self._bench.views.channels)
 
     def equal(self, names: list[str]) -> list[Figure]:
-        """Top-1 of the recipe's students, trained in both ways."""
+        """Top-1 of some of the recipe's students, trained in both ways."""
         images, size = held_out_images(), self._size
         students = [student for student in recipe().students if student.name in names]
         trials = plan_trials(students, recipe_train(size.steps, size.batch, size.labelled, size.seeds))
