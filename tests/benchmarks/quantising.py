@@ -26,7 +26,7 @@ from teachercache.stages.student.inputs.shape import InputShape
 from teachercache.stages.student.models.builders import StudentShape, build_student
 from teachercache.stages.student.spec import StudentSpec
 
-ROUNDS, CALLS = 12, 20
+ROUNDS, CALLS = 12, 10
 LARGER = {
     "cnn, widths 64 to 512, 64 pixels": ("cnn", {"widths": [64, 128, 256, 512]}),
     "ViT, 6 layers of 384, 64 pixels, patches of 8": (
@@ -92,8 +92,8 @@ class _Plain(torch.nn.Module):
         super().__init__()
         self.student = student
 
-    def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return (self.student({"pixel_values": pixel_values})["logits"],)
+    def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self.student({"pixel_values": given[0]})["logits"],)
 
 
 def main(words: list[str]) -> None:

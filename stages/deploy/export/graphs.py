@@ -74,7 +74,7 @@ def similarity(student: nn.Module) -> dict[str, float] | None:
     if not isinstance(scale, Tensor):
         return None
     bias = getattr(inner, "logit_bias", None)
-    return {"scale": float(scale.exp()), "bias": float(bias) if isinstance(bias, Tensor) else 0.0}
+    return {"scale": float(scale.detach().exp()), "bias": float(bias.detach()) if isinstance(bias, Tensor) else 0.0}
 
 
 def _graph(candidate: Candidate, outputs: tuple[str, ...], part: str | None) -> TorchGraph:
