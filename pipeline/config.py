@@ -150,10 +150,12 @@ def _spelt_out(config: _C) -> _C:
     from .generations import with_folders
     from .layer_terms import without_layers
     from .signal_globs import without_globs
-    from .studies import with_studies
     from .teacher_names import with_points
 
-    config = with_studies(config)
+    if isinstance(config, Config) and any(one.sweep is not None for one in config.students):
+        from .studies import with_studies  # loads torch, which most files need not wait for
+
+        config = with_studies(config)
     return without_layers(with_points(without_globs(with_folders(config))))
 
 

@@ -89,6 +89,21 @@ def test_a_trial_that_is_not_trained_yet_is_named(make_run: Any) -> None:
     assert list(problem_lines(report))[0].startswith("not trained yet: cnn/distilled/seed-2, cnn/shuffled-cache/seed-0")
 
 
+def test_a_trial_that_was_stopped_at_a_rung_is_listed_and_does_not_count(make_run: Any) -> None:
+    train = {"steps": 4, "batch_size": 10, "seeds": [0, 1, 2], "halving": {"rungs": [0.5]}, "log_every": 1}
+    run = make_run(top1={"distilled": (0.75, 0.77, 0.5)}, train=train)
+    folder = run.folder("distilled", 2)
+    (folder / "evaluation.json").unlink()
+    (folder / "student.json").unlink()
+    (folder / "stopped.json").write_text(json.dumps({"reason": "rank 2 of 2 in cnn", "step": 2, "rank": 2, "of": 2}))
+    report = write_report(run.config, run.cache, run.held_out, run.images)
+    distilled = report.arm("cnn", "distilled")
+    assert distilled is not None and distilled.seeds == (0, 1)
+    assert list(problem_lines(report))[-1:] == ["stopped at a rung: cnn/distilled/seed-2: rank 2 of 2 in cnn"]
+    page = (run.config.run / "report.html").read_text(encoding="utf-8")
+    assert "1 trial was" in page and "<li>cnn/distilled/seed-2: rank 2 of 2 in cnn</li>" in page
+
+
 def test_an_evaluation_from_another_held_out_cache_is_refused(make_run: Any) -> None:
     run = make_run()
     path = run.folder("distilled", 1) / "evaluation.json"
