@@ -31,6 +31,9 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = 60  # seconds that a silent connection is kept
+    # An answer leaves in one piece and at once: in two, the second would wait for the client's delayed acknowledgement.
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
     routes: ClassVar[dict[tuple[str, str], Callable[[Any], None]]] = {}
     most_bytes: ClassVar[int] = MOST_BYTES
 
