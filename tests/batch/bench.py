@@ -45,6 +45,7 @@ class Bench:
         """What the command line says; it must leave with `code`."""
         with self.begin(*words) as process:
             said = process.communicate(timeout=PATIENCE)[0]
+        self.begun.remove(process)
         assert process.returncode == code, said
         return said
 
