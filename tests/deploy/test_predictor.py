@@ -1,6 +1,8 @@
 """A predictor says what evaluation would say, takes what users have, batches what waits, and refuses the rest."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,6 +88,14 @@ def test_a_picture_is_the_same_in_every_form(form: str, save: Save, tmp_path: Pa
 def test_an_export_is_asked_without_torch(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     folder = write_onnx(tmp_path / "export", WEIGHT)
+    code = (
+        "import sys, numpy\nfrom teachercache.stages.deploy.predict import open_predictor\n"
+        f"open_predictor({str(folder)!r}).predict(numpy.zeros((4, 4), numpy.uint8))\n"
+        "import teachercache.stages.deploy.apps.serving.server, teachercache.stages.deploy.apps.search.page\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "False\n", done.stderr
     said = open_predictor(folder, threads=1).predict([grey(0), grey(255)])
     np.testing.assert_allclose(said["logits"], np.stack([-WEIGHT.sum(axis=0), WEIGHT.sum(axis=0)]), rtol=1e-5)
 
@@ -214,7 +224,7 @@ def test_a_missing_runtime_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
     pytest.importorskip("onnx")
     folder = write_onnx(tmp_path / "export", WEIGHT)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(StageError, match=r"pip install 'teachercache\[onnx\]'"):
+    with pytest.raises(StageError, match=r"pip install 'teachercache\[export\]'"):
         open_predictor(folder)
 
 
