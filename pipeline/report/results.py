@@ -71,7 +71,7 @@ def arm_results(
     states: TrialStates, teacher: TeacherResult, judged: Judged, labels: str | None = None
 ) -> tuple[ArmResult, ...]:
     """One result for each student and arm with a finished trial, in the order of the configuration. `labels` is the
-    student whose trials from labels only stand for those of students that have none."""
+    student whose trials from labels only stand for those of students of the same form that have none."""
     arms: dict[tuple[str, str], list[FinishedTrial]] = {}
     for found in states.finished:
         _check(found, teacher, judged)
@@ -79,10 +79,20 @@ def arm_results(
     shared = arms.get((labels or "", BASELINE), [])
     return tuple(
         _arm_result(
-            trials, states.failed, teacher, judged, [] if arm == BASELINE else arms.get((student, BASELINE), shared)
+            trials,
+            states.failed,
+            teacher,
+            judged,
+            [] if arm == BASELINE else arms.get((student, BASELINE)) or _of_its_form(shared, trials[0]),
         )
         for (student, arm), trials in arms.items()
     )
+
+
+def _of_its_form(baseline: Sequence[FinishedTrial], one: FinishedTrial) -> Sequence[FinishedTrial]:
+    """The baseline, where it is a student of the same form that sees the same; none for another student."""
+    forms = [(it.use, it.args, it.takes) for it in (found.trial.student for found in (*baseline[:1], one))]
+    return baseline if forms[0] == forms[-1] else []
 
 
 def _arm_result(

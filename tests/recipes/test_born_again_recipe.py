@@ -47,3 +47,6 @@ def test_the_whole_recipe_runs_to_a_report_with_its_ladder(
     report = json.loads((tmp_path / "run/report.json").read_text())
     assert [rung["student"] for rung in report["ladder"]["rungs"]] == ["first", "second", "third"]
     assert report["ladder"]["control"]["student"] == "shuffled"
+    gains = {one["student"]: one["gain"] for one in report["students"]}
+    assert gains["second"] is not None and gains["third"] is not None
+    assert gains["direct"] is None  # it is of another form than the student that learns from labels alone
