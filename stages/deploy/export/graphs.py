@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...errors import StageError, StageFailed
 from ...student.files.saved import load_student
 from ...student.inputs.shape import InputShape, blank_inputs
+from ...student.models.small.clip_conv_lstm import LARGEST, ClipConvLstm
 from ..candidate import Candidate
 
 _EMBEDS = {"image": "image_embeds", "text": "text_embeds"}
@@ -73,6 +74,8 @@ def similarity(student: nn.Module) -> dict[str, float] | None:
     scale = getattr(inner, "logit_scale", None)
     if not isinstance(scale, Tensor):
         return None
+    if isinstance(inner, ClipConvLstm):
+        scale = scale.clamp(max=LARGEST)
     bias = getattr(inner, "logit_bias", None)
     return {"scale": float(scale.detach().exp()), "bias": float(bias.detach()) if isinstance(bias, Tensor) else 0.0}
 

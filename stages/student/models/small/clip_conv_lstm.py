@@ -17,7 +17,7 @@ from .given import check_names, check_stride, last_real, one_input, real_places,
 
 _WHO = "clip-conv-lstm"
 _OUTPUTS = ("image_embeds", "text_embeds", "logits_per_image", "logits_per_text")
-_LARGEST = math.log(100.0)  # of the learnt scale (CLIP, arXiv 2103.00020, section 2.5)
+LARGEST = math.log(100.0)  # of the learnt scale (CLIP, arXiv 2103.00020, section 2.5)
 
 
 class ClipConvLstm(nn.Module):
@@ -36,7 +36,7 @@ class ClipConvLstm(nn.Module):
         # to the right of a row's last token nothing is read: the LSTM reads from left to right
         states, _ = self.lstm(self.words(inputs[self._text]))
         texts = self.projections["text"](last_real(states, real_places(inputs, self._text)))
-        scale = self.logit_scale.clamp(max=_LARGEST).exp()
+        scale = self.logit_scale.clamp(max=LARGEST).exp()
         per_image = scale * normalize(images, dim=-1) @ normalize(texts, dim=-1).T
         return dict(zip(_OUTPUTS, (images, texts, per_image, per_image.T), strict=True))
 
