@@ -62,6 +62,7 @@ def two_caches(
     return [str(tmp_path / "a/cache"), str(tmp_path / "b/cache")]
 
 
+@pytest.mark.slow  # two caches, a merge, a dry run and a short training
 def test_a_merge_by_confidence_is_calibrated_on_labels_and_a_file_trains_from_it(
     run: Callable[..., str],
     make_recipe: Callable[..., Path],
