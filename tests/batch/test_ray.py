@@ -59,7 +59,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         [sys.executable, "-c", CLUSTER], env=environment, stdin=-1, stdout=-1, stderr=subprocess.DEVNULL, text=True
     ) as cluster:
         assert cluster.stdin is not None and cluster.stdout is not None
-        address = next(line.split()[1] for line in cluster.stdout if line.startswith("cluster "))
+        address = next((line.split()[1] for line in cluster.stdout if line.startswith("cluster ")), None)
+        if address is None:
+            pytest.skip("Ray is installed, and cannot start a cluster here")
         found = Bench(root, recipe, {**environment, "RAY_ADDRESS": address})
         try:
             found.pace()
@@ -141,9 +143,9 @@ def test_students_of_half_a_gpu_each_equal_those_that_trained_alone(killed: Kill
     assert gpus == [0.5]
 
 
-def test_a_command_that_is_cancelled_stops_its_tasks_and_continues_later(killed: Killed) -> None:
+def test_a_command_that_is_cancelled_stops_its_tasks_and_continues_later(bench: Bench) -> None:
     """On a cluster of its own, which ends with the command."""
-    bench, again = killed.bench, killed.bench.root / "again.yaml"
+    again = bench.root / "again.yaml"
     again.write_text(bench.recipe.read_text().replace(str(bench.root / "run"), str(bench.root / "b" / "run")))
     other = Bench(bench.root / "b", again, {**bench.environment, "TEACHER_HEARD": str(bench.root / "b" / "heard")})
     (other.root / "heard").mkdir(parents=True)

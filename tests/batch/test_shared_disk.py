@@ -83,6 +83,7 @@ def test_clocks_that_are_an_hour_off_decide_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_two_jobs_on_one_cache_end_with_every_row_once(recipe: Path, tmp_path: Path) -> None:
     """Two times the same command at the same time, two processes each, all in the middle of their work at once."""
     (tmp_path / "heard").mkdir()
@@ -106,6 +107,7 @@ def test_two_jobs_on_one_cache_end_with_every_row_once(recipe: Path, tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # fourteen starts of the program
 def test_the_example_with_xargs_builds_what_it_says(tmp_path: Path) -> None:
     """The lines of docs/batch-jobs.md, as they stand there, with 100 shards of one sample."""
     text = (Path(__file__).parents[2] / "docs" / "batch-jobs.md").read_text(encoding="utf-8")
