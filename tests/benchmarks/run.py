@@ -24,6 +24,7 @@ BENCHMARKS = (
     "shuffling",
     "feeding",
     "training",
+    "fleet",
     "online",
     "writing",
     "sizes",

@@ -20,6 +20,7 @@ SLOW = (
     "sizes",
     "sampling",
     "peers",
+    "fleet",
     "online",
     "sparse_cost",
     "prune",
