@@ -41,7 +41,7 @@ class Size:
     seeds: int
 
 
-FULL = Size(shards=2, samples=None, views=1, labelled=300, batch=48, steps=200, seeds=3)
+FULL = Size(shards=2, samples=None, views=1, labelled=200, batch=48, steps=200, seeds=3)
 TINY = Size(shards=1, samples=40, views=1, labelled=4, batch=8, steps=10, seeds=2)
 
 
