@@ -7,6 +7,7 @@ on the machine where somebody typed the command.
 import importlib
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from ..errors import LaunchError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE = 30.0  # seconds until a cluster must have answered
 
 
 @contextmanager
@@ -27,8 +29,9 @@ def connected(address: str | None) -> Iterator[Any]:
     if own:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster for one command reports to nobody
     try:
+        _knock(where)
         ray.init(where, log_to_driver=False, configure_logging=False, **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise LaunchError(
             f"launch.address: no Ray cluster answers at {where} ({_reason(error)}); name one there or in "
             "RAY_ADDRESS, or say `address: local` for one on this machine"
@@ -45,6 +48,13 @@ def connected(address: str | None) -> Iterator[Any]:
 def most_gpus(ray: Any) -> float:
     """GPUs of the machine of the cluster that has most of them."""
     return max((node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
+
+
+def _knock(where: str) -> None:
+    """Raise OSError when nobody listens at host:port: Ray itself would try for a quarter of an hour, and say nothing."""
+    host, _, port = where.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
 
 
 def _library() -> Any:
