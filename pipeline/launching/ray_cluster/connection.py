@@ -51,7 +51,7 @@ def most_gpus(ray: Any) -> float:
 
 
 def _knock(where: str) -> None:
-    """Raise OSError when nobody listens at host:port: Ray itself would try for a quarter of an hour, and say nothing."""
+    """Raise OSError when nobody listens at host:port: Ray itself would try for minutes, and say nothing."""
     host, _, port = where.rpartition(":")
     if host and port.isdigit() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
