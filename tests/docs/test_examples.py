@@ -22,6 +22,7 @@ from teachercache.cache.codecs import build_codec
 from teachercache.data import ViewPolicy, open_source
 from teachercache.pipeline.config import Config, load_config
 from teachercache.stages.cache_identity import PIXELS, cache_fingerprint, codec_parameters
+from teachercache.stages.deploy.apps.moderate.rules import read_concepts
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -150,9 +151,12 @@ def whole(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 @named("yaml")
-def test_a_yaml_example_is_valid(text: str) -> None:
+def test_a_yaml_example_is_valid(text: str, tmp_path: Path) -> None:
     content = yaml.safe_load(text)
-    if "apiVersion" not in content:  # a job for Kubernetes is none of ours
+    if text.startswith("# concepts.yaml"):
+        (tmp_path / "concepts.yaml").write_text(text)
+        assert [concept.name for concept in read_concepts(tmp_path / "concepts.yaml")] == list(content)
+    elif "apiVersion" not in content:  # a job for Kubernetes is none of ours
         Config.model_validate(whole(content))
 
 
@@ -186,7 +190,9 @@ TARGETS = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("make "
 
 
 def test_every_example_of_a_command_is_of_a_kind_that_is_checked() -> None:
-    known = re.compile(r"(make|teachercache|PYTHONPATH=\. teachercache|pip install|\. \.venv/bin/activate|python -c) ?")
+    known = re.compile(
+        r"(make|teachercache|PYTHONPATH=\. teachercache|pip install|\. \.venv/bin/activate|python -c|curl .*localhost)"
+    )
     assert [line for line in COMMANDS if not known.match(line)] == []
 
 
@@ -219,18 +225,24 @@ def help_of(runner: CliRunner, *words: str) -> str:
     return result.output
 
 
-def all_verbs() -> list[list[str]]:
-    from teachercache.pipeline.cli import COMMANDS, STUDENT_COMMANDS, TEACHER_COMMANDS
-    from teachercache.pipeline.commands import cache
+def groups() -> dict[str, Any]:
+    from teachercache.pipeline.cli import STUDENT_COMMANDS, TEACHER_COMMANDS
+    from teachercache.pipeline.commands import cache, moderate, search
 
-    groups = {"cache": cache.COMMANDS, "student": STUDENT_COMMANDS, "teacher": TEACHER_COMMANDS}
-    return [[name] for name in COMMANDS] + [[group, name] for group, found in groups.items() for name in found]
+    own = {"cache": cache.COMMANDS, "moderate": moderate.COMMANDS, "search": search.COMMANDS}
+    return {**own, "student": STUDENT_COMMANDS, "teacher": TEACHER_COMMANDS}
+
+
+def all_verbs() -> list[list[str]]:
+    from teachercache.pipeline.cli import COMMANDS
+
+    return [[name] for name in COMMANDS] + [[group, name] for group, found in groups().items() for name in found]
 
 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
 def test_a_command_that_is_named_exists_with_its_options(words: list[str], runner: CliRunner) -> None:
-    verb = words[: 2 if words[0] in ("cache", "student", "teacher") else 1]
-    assert verb in [*all_verbs(), ["cache"], ["student"], ["teacher"]]
+    verb = words[: 2 if words[0] in groups() else 1]
+    assert verb in [*all_verbs(), *([group] for group in groups())]
     text = help_of(runner, *verb)
     assert [word for word in words if word.startswith("--") and word not in text] == []
 

@@ -1,6 +1,7 @@
 """A student cut from a saved model: with nothing cut it is that model, with layers left out the one built by hand, and
 of heads and widths the largest stay."""
 
+import copy
 import json
 from collections.abc import Callable
 from copy import deepcopy
@@ -198,6 +199,17 @@ def test_a_head_for_other_classes_or_another_task_is_new_and_named(students: Mod
         "classifier.weight",
         "classifier.bias",
     }
+
+
+def test_a_teacher_kept_in_float16_has_students_in_float32(
+    students: ModuleType, teacher: Teacher, tmp_path: Path
+) -> None:
+    model, _ = teacher("vit")
+    copy.deepcopy(model).half().save_pretrained(tmp_path / "half")
+    half = str(tmp_path / "half")
+    for use, args in (("teacher", {"layers": 2, "model": half}), (f"pretrained:{half}", {})):
+        student = students.built(use, IMAGE, ("logits",), args)
+        assert {parameter.dtype for parameter in student.parameters()} == {torch.float32}, use
 
 
 def test_a_random_start_has_the_form_alone(students: ModuleType, teacher: Teacher) -> None:

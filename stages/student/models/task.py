@@ -52,15 +52,18 @@ def resolve_task(kind: type[Any], task: str | None, outputs: Collection[str]) ->
 
 
 def model_of(config: Any, task: str, outputs: Collection[str]) -> Any:
-    """A model with random weights for that task. A tower's config alone becomes the tower with its projection where
-    embeds are asked of it."""
+    """A model with random weights for that task, in float32 whatever its config says.
+
+    A tower's config alone becomes the tower with its projection where embeds are asked of it.
+    """
+    import torch
     import transformers
 
     kind = type(config)
     tower = getattr(transformers, kind.__name__.removesuffix("Config") + "ModelWithProjection", None)
     if task == "features" and tower is not None and any(name in outputs for name in _EMBEDS):
-        return tower._from_config(config)
-    return getattr(transformers, TASKS[task][0]).from_config(config)
+        return tower._from_config(config, dtype=torch.float32)
+    return getattr(transformers, TASKS[task][0]).from_config(config, dtype=torch.float32)
 
 
 def task_class(kind: type[Any], task: str) -> Any:

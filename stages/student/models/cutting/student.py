@@ -65,12 +65,19 @@ def rebuild_student(folder: Path, outputs: Collection[str], inputs: Mapping[str,
     """A student of the form that `save_pretrained` left in `folder`, with random weights: what it was cut from is not
     needed any more. Raises StageError for a folder that says none."""
     config = read_config(folder)
-    return TransformersStudent(saved_class(folder, config)._from_config(config), outputs, inputs)
+    return TransformersStudent(_made_of(saved_class(folder, config), config), outputs, inputs)
 
 
 def _made(origin: Origin, config: Any) -> Any:
     with refusals(type(config).__name__):
-        return origin.model_class._from_config(config)
+        return _made_of(origin.model_class, config)
+
+
+def _made_of(model: Any, config: Any) -> Any:
+    """In float32, whatever its origin was kept in: a student trains in that, and `precision` says the rest."""
+    import torch
+
+    return model._from_config(config, dtype=torch.float32)
 
 
 def _with(config: Any, changes: Mapping[str, Any]) -> Any:
