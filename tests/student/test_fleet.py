@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -128,6 +129,29 @@ def test_interrupted_and_continued_equals_undisturbed(memory: ModuleType, fleet:
     for result, reference in zip(fleet(students, train), expected, strict=True):
         assert weights(result.folder) == weights(reference.folder)
         assert history(result.folder) == history(reference.folder)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_run_that_another_has_overtaken_leaves_its_student_and_one_whole_history(
+    memory: ModuleType, fleet: Train, stopped: bool
+) -> None:
+    train, student = memory.make_train(), memory.make_student()
+    (expected,) = fleet([student], train, "undisturbed")
+    later: list[Any] = []
+
+    def overtake(progress: FleetProgress) -> None:
+        if progress.step == 7 and not later:
+            later.append(None)
+            later[:] = fleet([student], train, patience=0)  # as where two jobs do the same trial: without the lock
+
+    with pytest.raises(Interrupted) if stopped else nullcontext():
+        fleet([student], train, progress=overtake, stop=lambda: stopped and bool(later))
+    (result,) = later
+    assert result.status == "finished" and result.step == 12
+    assert weights(result.folder) == weights(expected.folder)
+    assert (result.folder / "history.jsonl").read_text().count("\n") == 6
+    assert history(result.folder) == history(expected.folder)
+    assert not (result.folder / "checkpoints").exists()
 
 
 def test_trials_at_different_steps_continue_together(memory: ModuleType, fleet: Train) -> None:

@@ -1,5 +1,6 @@
 """Two runs of one trial: the lock is let go by death, waited for a while, and nothing that is written relies on it."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -71,14 +72,34 @@ def record(step: int) -> Record:
     return Record(step, 1.0, {}, 0.1, 1.0, 0.5, 0)
 
 
-def test_the_run_that_finishes_leaves_its_own_history(tmp_path: Path) -> None:
-    first, second = History(tmp_path / "history.jsonl"), History(tmp_path / "history.jsonl")
+def steps_in(path: Path) -> list[int]:
+    """The steps of a history's lines, as they lie in the file."""
+    return [json.loads(line)["step"] for line in path.read_text().splitlines()]
+
+
+def test_a_reader_takes_each_step_once_and_the_run_that_finishes_leaves_its_own_history(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    first, second = History(path), History(path)
     for step in range(1, 6):
         first.append(record(step))
     second.truncate(3)
     for step in range(4, 8):
         first.append(record(step + 2))
         second.append(record(step))
-    assert [it["step"] for it in read_history(tmp_path / "history.jsonl")] != list(range(1, 8))
+    assert len(steps_in(path)) > 9
+    assert [it["step"] for it in read_history(path)] == list(range(1, 10))
     second.finish()
-    assert [it["step"] for it in read_history(tmp_path / "history.jsonl")] == list(range(1, 8))
+    assert steps_in(path) == list(range(1, 8))
+
+
+def test_a_checkpoint_is_never_newer_than_its_history_though_another_run_has_cut_it(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    first, second = History(path), History(path)
+    for step in range(1, 6):
+        first.append(record(step))
+    second.truncate(2)
+    first.append(record(6))
+    first.sync()
+    assert [it["step"] for it in read_history(path)] == list(range(1, 7))
+    first.truncate(6)
+    assert steps_in(path) == list(range(1, 7))

@@ -1,8 +1,11 @@
-"""The history of a trial: one JSON object a line. A trial that continues forgets what comes after its checkpoint."""
+"""The history of a trial: one JSON object a line. A trial that continues forgets what comes after its checkpoint.
+
+Two runs of a trial at once may both append; they say the same of a step, so a reader takes the first line of each.
+"""
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -35,48 +38,58 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines: list[str] = []  # this run's, and those before the checkpoint that it began with
+        self._lines: dict[int, str] = {}  # by step: this run's, and those before the checkpoint that it began with
 
     def append(self, record: Record) -> None:
         """Add a line. A float that JSON does not know (an infinite gradient of a skipped step) becomes null."""
         line = json.dumps(_finite(asdict(record)), allow_nan=False) + "\n"
-        self._lines.append(line)
+        self._lines[record.step] = line
         with write_errors(self._path), self._path.open("a") as file:
             file.write(line)
 
     def sync(self) -> None:
-        """Wait until every line is on the disk, so that no checkpoint is newer than its history."""
+        """Wait until every line is on the disk, so that no checkpoint is newer than its history.
+
+        Lines that another run's start has taken away come back; what another run has written stays.
+        """
+        there = _lines(self._path) if self._path.exists() else {}
+        gone = [line for step, line in self._lines.items() if step not in there]
         with write_errors(self._path), self._path.open("a") as file:
+            file.writelines(gone)
+            file.flush()
             os.fsync(file.fileno())
 
     def truncate(self, step: int) -> None:
-        """Forget every record after `step`, and a line that was cut short."""
+        """Forget every record after `step`, a step that is said again, and a line that was cut short."""
         if self._path.exists():
-            kept = [line for line, record in _lines(self._path) if record["step"] <= step]
-            write_whole(self._path, "".join(kept).encode())
-            self._lines = kept
+            self._lines = {at: line for at, line in _lines(self._path).items() if at <= step}
+            self._leave()
 
     def finish(self) -> None:
         """Leave exactly this run's history, on the disk: another run of the trial may have written between."""
-        whole = "".join(self._lines)
-        if self._path.read_text() == whole:
-            self.sync()
-        else:
+        self._leave()
+        self.sync()
+
+    def _leave(self) -> None:
+        whole = "".join(self._lines.values())
+        if self._path.read_text() != whole:
             write_whole(self._path, whole.encode())
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """The records of a `history.jsonl`; none when there is no such file."""
-    return [record for _, record in _lines(path)] if path.exists() else []
+    return [json.loads(line) for line in _lines(path).values()] if path.exists() else []
 
 
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _lines(path: Path) -> dict[int, str]:
+    """The first line of each step, in the order of steps, up to one that was cut short."""
+    found: dict[int, str] = {}
     for line in path.read_text().splitlines(keepends=True):
         try:
-            record = json.loads(line)
+            found.setdefault(json.loads(line)["step"], line)
         except ValueError:  # the writer was killed within this line
-            return
-        yield line, record
+            break
+    return dict(sorted(found.items()))
 
 
 def _finite(value: Any) -> Any:

@@ -91,6 +91,9 @@ class Training:
         if fault is not None:
             self._fail(fault, final=True)
             return
+        if is_saved(self.folder):  # another run of this trial was faster: a checkpoint would be of use to nobody
+            self._close()
+            return
         self._history.sync()
         save_checkpoint(self._checkpoints, self.learner.checkpoint())
 
@@ -123,10 +126,15 @@ class Training:
             pruned = {} if pruning is None else pruning.changes(student)
             seconds = self.learner.seconds
             save_student(self.folder, self.trial, student, self._shape, self.learner.step, seconds, pruned)
+        self._close()
+
+    def _close(self) -> None:
+        """End a trial whose student is saved, by this run or by another that is done with its files."""
+        self._history.truncate(self._train.steps)
         for name in ("failed.json", "stopped.json"):
             (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self._checkpoints, ignore_errors=True)
-        self._end(TrialResult(self.trial, self.folder, "finished", self.step))
+        self._end(TrialResult(self.trial, self.folder, "finished", self._train.steps))
 
     def _end(self, result: TrialResult) -> None:
         self.result = result
