@@ -17,6 +17,21 @@ CODEC_FIELDS: dict[str, tuple[str, ...]] = {  # fields of a signal's settings th
 }
 
 
+_SIGNED_VECTORS = ("f32", "f16", "bf16", "int8", "u8affine", "topk", "pps", "sampling")  # what noised rows fit
+
+
+class PrivateSpec(BaseModel):
+    """A signal that is clipped and noised before it is kept: a client's, in federated distillation."""
+
+    model_config = _STRICT
+
+    clip: float = Field(gt=0, allow_inf_nan=False, description="longest L2 norm of a row; longer ones are scaled down")
+    noise: float = Field(
+        ge=0.001, allow_inf_nan=False, description="standard deviation of the Gaussian noise on each value, over clip"
+    )
+    delta: float = Field(gt=0, lt=1, description="the delta at which epsilon is stated")
+
+
 class SignalSpec(BaseModel):
     """One signal to keep: which capture point it is heard at, how it is reduced, and which codec keeps it."""
 
@@ -45,6 +60,17 @@ class SignalSpec(BaseModel):
         1.0, gt=0, description="pps and sampling: temperature of the softmax that is drawn from"
     )
     compress: Literal["none", "zstd"] = Field("none", description="zstd takes less room and is slower to read")
+    private: PrivateSpec | None = Field(None, description="clip each row and add noise before it is kept")
+
+    @model_validator(mode="after")
+    def _noise_makes_sense(self) -> Self:
+        if self.private is None:
+            return self
+        if self.codec not in _SIGNED_VECTORS:
+            raise ValueError(f"private is for codecs {', '.join(_SIGNED_VECTORS)}; {self.codec} keeps something else")
+        if self.causal or self.reduce in ("head-mean", "cls-row"):
+            raise ValueError("private is for one vector a row, such as logits or an embedding, not for attention")
+        return self
 
     @model_validator(mode="after")
     def _refuse_what_the_codec_does_not_take(self) -> Self:
@@ -69,3 +95,21 @@ class CacheSpec(BaseModel):
     )
     block: int = Field(256, gt=0, description="rows that are read together")
     signals: dict[str, SignalSpec] = Field(min_length=1, description="what to keep, by signal name")
+
+    @property
+    def private(self) -> bool:
+        """Whether what is kept is clipped and noised."""
+        return any(spec.private is not None for spec in self.signals.values())
+
+    @model_validator(mode="after")
+    def _private_as_a_whole(self) -> Self:
+        if not self.private:
+            return self
+        bare = next((name for name, spec in self.signals.items() if spec.private is None), None)
+        if bare is not None:
+            raise ValueError(f"signals.{bare}: it would be kept bare beside signals that are private: noise it as well")
+        if len({spec.private.delta for spec in self.signals.values() if spec.private is not None}) > 1:
+            raise ValueError("signals: private signals have one delta, because one epsilon is stated for all of them")
+        if self.given:
+            raise ValueError("given: this cache is there, and has its noise: leave out private")
+        return self

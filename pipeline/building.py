@@ -6,6 +6,7 @@ from ..data import Source, ViewPolicy
 from ..data.spec import SourceSpec
 from ..stages.teacher.extension import member_jobs
 from ..stages.teacher.job import CacheJob
+from ..stages.teacher.privacy.key import KEY_FILE
 from ..stages.teacher.runner import BuildSummary, build_cache
 from .config import CacheConfig, Config
 from .console import console, counted, progress_bar
@@ -32,6 +33,7 @@ def cache_job(config: CacheConfig) -> CacheJob:
         signals=main_signals(config),
         block=config.cache.block,
         share=config.launch.share_of("cache"),
+        key=config.run / KEY_FILE,
     )
 
 

@@ -30,6 +30,8 @@ from ..stages.teacher.extension import plan_extensions
 from ..stages.teacher.families.family import open_teacher
 from ..stages.teacher.independence import check_independence
 from ..stages.teacher.job import CacheJob
+from ..stages.teacher.privacy.key import KEY_FILE
+from ..stages.teacher.privacy.release import release_of
 from ..stages.teacher.runner import build_cache
 from ..stages.teacher.skipping import look_at_samples
 from .building import cache_job, check_sets, held_out_jobs
@@ -92,9 +94,10 @@ def check_run(config: CacheConfig) -> Forecast:
     with TemporaryDirectory(prefix="teachercache-check-") as folder:
         job, left_out = look_at_samples(job, job.source.shards()[:1])
         source = FewSamples(job.source, _SAMPLES, label_fields(config, trials))
-        few = replace(job, root=Path(folder) / "cache", source=source, signals=heard(job))
+        few = replace(job, root=Path(folder) / "cache", source=source, signals=heard(job), key=Path(folder) / KEY_FILE)
         built = build_cache(few)
-        notes = (*standing, *left_out, *built.notes)
+        spent = release_of(replace(job, key=few.key))
+        notes = (*standing, *left_out, *(built.notes if spent is None else (f"private: {spent}",)))
         check_independence(replace(few, source=FewSamples(job.source, _TOGETHER)))
         rates = [_teacher_rate(few, built.pace.batch_size)]
         rates += [_try_other(other, few) for other in other_jobs(config).values()]

@@ -69,6 +69,17 @@ class CacheConfig(BaseModel):
             raise ValueError("cache.signals: the main teacher is heard nowhere; make the one that is heard `teacher`")
         return self
 
+    @model_validator(mode="after")
+    def _private_alone(self) -> Self:
+        if self.cache.private and self.teachers:
+            raise ValueError("cache.signals: private signals are of one teacher: leave out `teachers`")
+        if self.cache.private and isinstance(self, Config):
+            raise ValueError(
+                "cache.signals: a file with private signals builds a client's cache alone, because held-out caches "
+                "have no noise; train from the cache in another file, with cache: {path: ..., given: true}"
+            )
+        return self
+
     @property
     def run(self) -> Path:
         """The run's folder."""

@@ -33,6 +33,7 @@ def inspect_cache(cache: Cache) -> dict[str, Any]:
         "rubbish": {"things": len(rubbish), "bytes": sum(thing.bytes for thing in rubbish)},
         "teacher": dict(manifest.teacher),
         "cost": _cost(every, cache.rows, on_disk),
+        "privacy": [{**release.to_json(), "text": str(release)} for release in manifest.privacy],
         "derived": manifest.fingerprint.get("derived"),
         "fingerprint": dict(manifest.fingerprint),
         "versions": dict(manifest.versions),

@@ -51,6 +51,8 @@ def inspection_lines(found: dict[str, Any]) -> Iterator[str]:
             f"extension {extension['name']}: {', '.join(extension['signals'])}; views {views[0]}-{views[1]}; "
             f"{counted(shards['complete'], 'shard')}, {len(shards['missing'])} missing; {size_text(extension['bytes'])}"
         )
+    for release in found["privacy"]:
+        yield f"private: {release['text']}"
     if found["derived"]:
         yield f"derived: made by `teachercache cache {found['derived']['verb']}`"
     if found["rubbish"]["things"]:

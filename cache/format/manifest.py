@@ -8,6 +8,7 @@ from ..errors import CacheError
 from ..storage.store import Store
 from .constants import Constant, read_constants
 from .document import digest, read_document, seal_document
+from .privacy import Release, read_release
 from .schema import SignalSchema, check_name, read_schema
 
 MANIFEST_FILE = "manifest.json"
@@ -18,7 +19,7 @@ class Manifest:
     """`fingerprint` decides whether a cache is the right one (see fingerprint.py). `shards` are all source shards in
     order; `views` is how many rows a sample has, and `first_view` the number of the first of them (0 but in an
     extension); `parameters` names the columns of the rows' view parameters; `constants` are what is kept once (see
-    constants.py); `teacher` and `versions` are for people."""
+    constants.py); `privacy` is what was spent on rows with noise; `teacher` and `versions` are for people."""
 
     fingerprint: Mapping[str, Any]
     signals: Mapping[str, SignalSchema]
@@ -31,6 +32,7 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Constant] = field(default_factory=dict)
     first_view: int = 0
+    privacy: tuple[Release, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -57,6 +59,7 @@ def publish_manifest(store: Store, manifest: Manifest) -> bool:
         "versions": dict(manifest.versions),
         "constants": {name: constant.to_json() for name, constant in manifest.constants.items()},
         **({"first_view": manifest.first_view} if manifest.first_view else {}),
+        **({"privacy": [release.to_json() for release in manifest.privacy]} if manifest.privacy else {}),
     }
     return store.publish(MANIFEST_FILE, seal_document(content))
 
@@ -86,6 +89,7 @@ def read_manifest(store: Store) -> Manifest:
             dict(content["versions"]),
             read_constants(content.get("constants", {})),
             content.get("first_view", 0),
+            tuple(read_release(release) for release in content.get("privacy", [])),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CacheError(f"{path} cannot be read by this version ({error!r})") from error

@@ -14,6 +14,7 @@ from ..cache import Cache
 from ..codecs import Codec, build_codec
 from ..codecs.logits.softmax import log_softmax
 from ..errors import CacheError
+from ..format.privacy import together
 from ..format.schema import SignalSchema
 from .agreement import check_same_keys, described, index_of, rows_of, view_signals
 from .dense import dense_rows
@@ -85,6 +86,7 @@ def average_plan(
         },
         teacher={"average": [dict(parent.manifest.teacher) for parent in parents], **origin.says},
         constants={},
+        privacy=together(parent.manifest.privacy for parent in parents),
     )
     origins: dict[str, Origin] = {signal: origin, **{name: Copied(it, name) for name, it in shared.items()}}
     return Rewrite(manifest, tuple(parents), origins, index_of(parents), rows_of(parents))

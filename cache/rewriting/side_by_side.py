@@ -11,6 +11,7 @@ import numpy as np
 
 from ..cache import Cache
 from ..errors import CacheError
+from ..format.privacy import together
 from ..format.schema import SignalSchema, check_name
 from .agreement import check_same_keys, described, index_of, rows_of, view_signals
 from .origin import Copied, Origin
@@ -47,6 +48,7 @@ def side_by_side_plan(parents: Sequence[Cache], names: Sequence[str]) -> Rewrite
         signals=schemas,
         constants={},
         teacher={name: dict(parent.manifest.teacher) for name, parent in zip(names, parents, strict=True)},
+        privacy=together(parent.manifest.privacy for parent in parents),
     )
     return Rewrite(manifest, tuple(parents), origins, index_of(parents), rows_of(parents), constants)
 

@@ -16,6 +16,7 @@ from ...cache.spec import SignalSpec
 from ...data import Source
 from ..cache_identity import PIXELS
 from ..device import pick_device
+from ..errors import StageError
 from .answer import encoded_rows, heard_row, largest_value
 from .buckets import hear_rows, piece_samples
 from .families.adapter import Adapter
@@ -67,8 +68,10 @@ def ask_again(
 ) -> Answer:
     """Ask the teacher for `rows` random rows of the finished shards of a job's cache.
 
-    Raises StaleCacheError when the cache is not what the job asks for.
+    Raises StaleCacheError when the cache is not what the job asks for, StageError for one with noise.
     """
+    if any(spec.private is not None for spec in job.signals.values()):
+        raise StageError("cache.signals: rows with noise are not what the teacher says; --teacher cannot prove them")
     cache = open_cache(job.address, job.fingerprint, extensions=False)
     source = as_recorded(job.source, cache)
     answer, chosen = Answer(), _choose(job, source, cache, rows, np.random.default_rng(seed))

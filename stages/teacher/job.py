@@ -10,6 +10,7 @@ from typing import Any
 from ...cache import Rectangle
 from ...cache.format.schema import SignalSchema
 from ...cache.grid.extension import extension_folder
+from ...cache.opening import cache_exists
 from ...cache.spec import SignalSpec
 from ...cache.storage.address import Address, open_store
 from ...data import Source, ViewPolicy
@@ -18,6 +19,8 @@ from ..cache_identity import PIXELS, cache_fingerprint, signal_fingerprint
 from ..errors import StageError
 from ..gpu_sharing.share import MemoryShare
 from .families.family import find_folder, identify
+from .privacy.key import secret_key
+from .privacy.release import private_signals, veiled_identity
 from .signals.signal_schema import Heard, signal_schema
 from .spec import TeacherSpec
 
@@ -36,6 +39,7 @@ class CacheJob:
     block: int
     extension: str = ""
     share: MemoryShare | None = None  # of a GPU's memory; no part of what is computed
+    key: Path | None = None  # where the secret key of private signals lies
 
     @property
     def address(self) -> str:
@@ -50,6 +54,11 @@ class CacheJob:
 
     def restricted(self, part: Rectangle, extension: str) -> "CacheJob":
         """The job of one part of the cache, in the extension of that name ("" for the base)."""
+        if extension and private_signals(self.signals):
+            raise StageError(
+                f"cache.signals: {open_store(self.root).url} is private, and its epsilon is of the rows that it was "
+                "begun with: it is not extended. Build another cache; what both say of the client adds up"
+            )
         job = replace(
             self,
             source=self.source.restricted(part.shards),
@@ -68,8 +77,17 @@ class CacheJob:
 
     @cached_property
     def teacher_identity(self) -> dict[str, Any]:
-        """The teacher's part of the fingerprint; hashes its files, loads nothing."""
-        return identify(self.teacher, self.folder)
+        """The teacher's part of the fingerprint; hashes its files, loads nothing. Where signals are private, only the
+        holder of the key can tell which teacher it is."""
+        found, private = identify(self.teacher, self.folder), private_signals(self.signals)
+        return veiled_identity(found, private, self.secret_key) if private else found
+
+    @cached_property
+    def secret_key(self) -> bytes:
+        """Of private signals; made with the cache. Raises StageError when it is gone."""
+        if self.key is None:
+            raise StageError("cache.signals: private signals need a place for their secret key")
+        return secret_key(self.key, cache_exists(self.root))
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:

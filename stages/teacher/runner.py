@@ -14,6 +14,7 @@ from ...cache.opening import note_receipts
 from ...data import check_ids
 from ..errors import StageError
 from .job import CacheJob
+from .privacy.release import release_of
 from .running.devices import teacher_devices
 from .running.pace import Pace, together
 from .running.processes import run_processes
@@ -63,6 +64,7 @@ def build_cache(
         return BuildSummary(0, 0, standing, perf_counter() - started)
     if job.keep_pixels and "image" not in job.source.kinds:
         raise StageError("views.keep_pixels: the source has no images (source.image is empty), so there are no pixels")
+    release_of(job)  # its accountant is there before the teacher works for hours
     job, left_out = look_at_samples(job, missing)
     total = _rows(job, missing)
     results = _run(job, missing, lambda done: progress(done, total), stop)

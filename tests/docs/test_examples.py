@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from teachercache.cache import Manifest, RowIndex, SignalSchema, create_cache
 from teachercache.cache.codecs import build_codec
 from teachercache.data import ViewPolicy, open_source
-from teachercache.pipeline.config import Config, load_config
+from teachercache.pipeline.config import CacheConfig, Config, load_config
 from teachercache.stages.cache_identity import PIXELS, cache_fingerprint, codec_parameters
 from teachercache.stages.deploy.apps.moderate.rules import read_concepts
 
@@ -156,6 +156,9 @@ def test_a_yaml_example_is_valid(text: str, tmp_path: Path) -> None:
     if text.startswith("# concepts.yaml"):
         (tmp_path / "concepts.yaml").write_text(text)
         assert [concept.name for concept in read_concepts(tmp_path / "concepts.yaml")] == list(content)
+    elif "private:" in text:  # a client builds a cache and trains nobody
+        client = {key: it for key, it in whole(content).items() if key not in ("train", "students", "evaluate")}
+        assert CacheConfig.model_validate(client).cache.private
     elif "apiVersion" not in content:  # a job for Kubernetes is none of ours
         Config.model_validate(whole(content))
 

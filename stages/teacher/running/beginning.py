@@ -11,6 +11,7 @@ from ..extension import as_it_stands
 from ..families.adapter import Adapter
 from ..inputs.batch import PreparedBatch
 from ..job import CacheJob
+from ..privacy.release import release_of
 from ..signals.attention_size import attention_notes
 from ..signals.constants import host_constants
 from ..signals.encoding import check_first, measure_errors
@@ -27,11 +28,12 @@ def begin_cache(
     check_teacher(job.source.classes, teacher.classes(), job.signals)  # a module knows them only now
     schemas = as_it_stands(job, job.schemas(heard, longest))
     check_first(first, heard, schemas)
-    notes = attention_notes(schemas.values(), teacher.config)
+    notes, release = attention_notes(schemas.values(), teacher.config), release_of(job)
     errors = measure_errors(heard, schemas)
     schemas = {name: replace(schema, error=errors.get(name, {})) for name, schema in schemas.items()}
-    create_cache(job.address, _manifest(job, schemas, teacher), host_constants(heard, teacher.constants()))
-    return notes
+    manifest = replace(_manifest(job, schemas, teacher), privacy=() if release is None else (release,))
+    create_cache(job.address, manifest, host_constants(heard, teacher.constants()))
+    return notes if release is None else (*notes, f"private: {release}")
 
 
 def _manifest(job: CacheJob, schemas: Mapping[str, SignalSchema], teacher: Adapter) -> Manifest:

@@ -22,6 +22,7 @@ from ..families.family import open_teacher, teacher_inputs
 from ..inputs.batch import PreparedBatch
 from ..inputs.loader import PreparedPieces, plan_pieces, prepared_batches
 from ..job import CacheJob
+from ..privacy.release import noiser_of
 from ..signals.encoding import EncodedBatch, clock, encode_batch, measure_errors
 from ..signals.signal_schema import Heard
 from ..sink import ShardSink
@@ -74,6 +75,7 @@ class Run:
         self._threads = Threads(job.teacher, device, turn.processes)
         self._prepare = teacher_inputs(job.teacher, job.folder, job.source, job.policy)
         self._batches = piece_batches(job)
+        self._noiser = noiser_of(job)
         self._data = self._writer = 0.0
         self._remarks: list[str] = []
 
@@ -198,7 +200,8 @@ class Run:
     def _hear(self, teacher: Adapter, prepared: PreparedBatch) -> dict[str, Heard]:
         if not self.job.signals:
             return {}  # only the views' pixels are missing
-        return hear_rows(teacher, prepared, self._size.rows, self.device)
+        heard = hear_rows(teacher, prepared, self._size.rows, self.device)
+        return heard if self._noiser is None else self._noiser(prepared, heard)
 
     def _timed(self, first: PreparedBatch, rest: Iterator[PreparedBatch]) -> Iterator[PreparedBatch]:
         """The batches, counting the seconds spent waiting for workers."""
