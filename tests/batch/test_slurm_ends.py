@@ -35,6 +35,7 @@ def ended(cluster: Cluster, make_bench: MakeBench) -> Ended:
         bench.call(*verb.split(), bench.recipe)
     ended.cancelled.working("cache-0", 12)
     ended.cancelled.call("jobs", ended.cancelled.recipe, "--cancel")
+    until(lambda: bool(ended.cancelled.attempts("cache-0", "again")))  # the signal ends its waiting, and no other pace
     ended.cancelled.pace()
     until(lambda: bool(ended.limited.attempts("cache-0", "again")))
     ended.limited.pace()
