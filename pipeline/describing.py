@@ -1,4 +1,4 @@
-"""`teacher describe`: the points of a configuration's teacher, or of a model's folder by itself."""
+"""`teacher describe`: the points of a configuration's teachers, or of a model's folder by itself."""
 
 import io
 import json
@@ -16,8 +16,9 @@ from ..stages.errors import StageError
 from ..stages.teacher.describing import DescribedTeacher, describe_teacher
 from ..stages.teacher.job import CacheJob
 from ..stages.teacher.spec import TeacherSpec
-from .building import cache_job
 from .config import load_cache_config
+from .described_teachers import MAIN, describe_teachers
+from .errors import ConfigError
 
 _TEXT = b"a photo of a cat on a mat"
 
@@ -70,34 +71,41 @@ class OneSample:
         return ""
 
 
-def describe(given: str) -> DescribedTeacher:
-    """Of a configuration's YAML file, or of a folder as save_pretrained writes it. Raises StageError for neither."""
+def describe(given: str, name: str | None = None) -> Iterator[tuple[str, DescribedTeacher]]:
+    """Of a configuration's YAML file, each teacher with its name or the one of that name; or of a folder as
+    save_pretrained writes it, which has none (""). Raises StageError for neither, ConfigError for a name in vain."""
     path = Path(given)
     if path.suffix in (".yaml", ".yml"):
-        return describe_teacher(cache_job(load_cache_config(path)))
+        yield from describe_teachers(load_cache_config(path), name)
+        return
+    if name is not None:
+        raise ConfigError(f"--teacher {name}: {given} is no YAML file, and a model's folder has no names of teachers")
     if not (path / "config.json").is_file():
         raise StageError(
             f"{given} is neither a YAML file nor a model's folder with config.json; for a hub model, and for a module "
             "of your own, write a YAML file"
         )
-    return describe_teacher(_job(path))
+    yield MAIN, describe_teacher(_job(path))
 
 
-def described_json(found: DescribedTeacher) -> dict[str, Any]:
-    """The same as JSON."""
-    return asdict(found)
+def described_json(every: Mapping[str, DescribedTeacher]) -> dict[str, Any]:
+    """The same as JSON: the main teacher, or the one that is asked for, and under `teachers` the others by name."""
+    first, *others = every
+    named = {name: asdict(every[name]) for name in others}
+    return {**asdict(every[first]), **({"teachers": named} if named else {})}
 
 
-def described_table(found: DescribedTeacher) -> Table:
-    """The same for people."""
-    facts = found.facts
+def described_table(name: str, found: DescribedTeacher) -> Table:
+    """The same of one teacher for people; points of one with a name are as they stand under cache.signals."""
+    facts, prefix = found.facts, f"{name}." if name else ""
     title = f"{facts['class']} ({found.family}): {facts['parameters']:,} parameters, {facts['bytes'] / 1e6:,.1f} MB"
+    title = f"teacher {name}: {title}" if name else title
     table = Table(title=title, title_justify="left")
     for column in ("point", "shape of a row", "bytes in f16", "codec to try", "bytes in it"):
         table.add_column(column, justify="right" if column.startswith("bytes") else "left")
     for point in found.points:
         shape = " x ".join(map(str, point.shape)) + (" at most" if point.ragged else "")
-        table.add_row(point.point, shape, f"{point.f16:,}", point.codec, f"{point.bytes:,}")
+        table.add_row(prefix + point.point, shape, f"{point.f16:,}", point.codec, f"{point.bytes:,}")
     return table
 
 

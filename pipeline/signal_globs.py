@@ -32,9 +32,11 @@ def _known(config: CacheConfig) -> list[str]:
     from ..cache.opening import cache_exists
     from ..stages.errors import StageError
     from ..stages.teacher.known_points import known_points
+    from .generations import within_reach
 
+    teachers = within_reach(config)[0].teachers  # of a student that is not trained yet nothing is known
     try:
-        others = [f"{name}.{point}" for name, spec in config.teachers.items() for point in known_points(spec)]
+        others = [f"{name}.{point}" for name, spec in teachers.items() for point in known_points(spec)]
         return [*known_points(config.teacher), *others]
     except StageError:
         if not cache_exists(config.cache_path):

@@ -32,19 +32,23 @@ def report(
 
 def describe(
     given: Annotated[str, typer.Argument(metavar="CONFIG|MODEL", help="the YAML file of the run, or a model's folder")],
+    teacher: Annotated[
+        str | None, typer.Option(metavar="NAME", help="the one of this name under `teachers`; all when left out")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """List every well-known point at which a teacher can be heard, with the shape and the bytes of a row.
 
     Example: [bold]teachercache teacher describe models/my-clip[/bold]
 
-    Any module of the teacher can be heard by its path as well. Loads the model; one sample goes through it.
+    Any module of the teacher can be heard by its path as well. Loads the model; one sample goes through it. Of a file
+    with several teachers each is described, the main one first.
     """
     from ..describing import describe as described
     from ..describing import described_json, described_table
 
-    found = described(given)
     if as_json:
-        print(json.dumps(described_json(found), indent=1))
-    else:
-        console.print(described_table(found))
+        print(json.dumps(described_json(dict(described(given, teacher))), indent=1))
+        return
+    for name, found in described(given, teacher):
+        console.print(described_table(name, found))

@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from teachercache.cache import open_cache
+from teachercache.cache import Cache, open_cache
+from teachercache.cache.keeping.repair import retire_shard
 
 
 @pytest.fixture
@@ -87,3 +88,54 @@ def test_check_foretells_the_signals_of_all_teachers(
     said = run("check", recipe_of(make_recipe, other_teacher, tmp_path))
     assert "big.logits" in said and "big.hidden.2" in said and "ready" in said
     assert "time to hear" in said and "a pass that hears nothing" in said and "%)" in said
+
+
+def test_describe_lists_the_points_of_each_teacher_or_of_the_one_that_is_named(
+    run: Callable[..., str], make_recipe: Callable[..., Path], other_teacher: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(make_recipe, other_teacher, tmp_path)
+    content = yaml.safe_load(recipe.read_text())
+    content["teachers"]["unheard"] = {"student": "cnn"}
+    recipe.write_text(yaml.safe_dump(content))
+    said = run("teacher", "describe", recipe)
+    assert "ViTForImageClassification" in said and "teacher big: ViTForImageClassification" in said
+    assert "big.hidden.2" in said and "teachers.unheard is a student that is not trained yet" in said
+    both, _ = json.JSONDecoder().raw_decode(run("teacher", "describe", recipe, "--json"))
+    assert set(both["teachers"]) == {"big"} and both["teachers"]["big"]["points"] == both["points"]
+    one = json.loads(run("teacher", "describe", recipe, "--teacher", "big", "--json"))
+    assert one == both["teachers"]["big"]
+    assert "did you mean big?" in run("teacher", "describe", recipe, "--teacher", "bigg", code=2)
+    assert "not trained yet" in run("teacher", "describe", recipe, "--teacher", "unheard", code=2)
+    assert "has no names of teachers" in run("teacher", "describe", other_teacher, "--teacher", "big", code=2)
+
+
+def test_verify_asks_every_teacher_about_its_own_signals_also_those_added_later(
+    run: Callable[..., str], make_recipe: Callable[..., Path], other_teacher: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(make_recipe, other_teacher, tmp_path)
+    run("cache", "build", recipe)
+    content = yaml.safe_load(recipe.read_text())
+    content["cache"]["signals"] |= {"big.embedding": {}, "hidden.1": {"reduce": "cls"}}
+    recipe.write_text(yaml.safe_dump(content))
+    run("cache", "extend", recipe)
+    cache = open_cache(tmp_path / "run" / "cache")
+    assert len(cache.members) == 4
+    said = run("cache", "verify", recipe, "--teacher", "6", "--seed", "0")
+    assert said.count("teacher big ") == 2 and said.count("asked again for 6 rows") == 4
+    with_other_rows(cache, "big.embedding")
+    said = run("cache", "verify", recipe, "--teacher", "36", "--seed", "0", code=1)
+    assert "wrong teacher big: signal big.embedding, sample" in said and "are not what teacher big says" in said
+    assert "not what the teacher says" not in said
+
+
+def with_other_rows(cache: Cache, signal: str) -> None:
+    """Write the first shard of a signal's extension anew with its rows in other places: whole, and wrong."""
+    member = next(one for one in cache.members if signal in one.manifest.signals)
+    alone = open_cache(member.url, extensions=False)
+    shard = alone.shards[0]
+    index, rows = alone.reader(shard).index, np.arange(len(alone.reader(shard)))
+    parts = {name: alone.reader(shard).read(name, rows) for name in alone.signals}
+    retire_shard(alone.members[0], shard)
+    writer = open_cache(member.url, extensions=False).writer(shard)
+    writer.append({name: {part: np.roll(x, 4, axis=0) for part, x in it.items()} for name, it in parts.items()})
+    writer.seal(index)

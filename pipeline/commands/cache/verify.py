@@ -21,7 +21,7 @@ from .location import CachePath, cache_address, is_config
 def verify(
     path: CachePath,
     fast: Annotated[bool, typer.Option("--fast", help="compare the sizes of files only; reads no values")] = False,
-    teacher: Annotated[int, typer.Option(help="ask the teacher again for so many rows; CACHE must be the YAML")] = 0,
+    teacher: Annotated[int, typer.Option(help="ask each teacher again for so many rows; CACHE must be the YAML")] = 0,
     seed: Annotated[int | None, typer.Option(help="of the choice of these rows; another one each time")] = None,
 ) -> None:
     """Read every byte of a cache and hold it against receipts and manifest: hashes, rows, ids, ranges of values.
@@ -50,9 +50,9 @@ def verify(
     rest = f"{missing} {'is' if missing == 1 else 'are'} not built yet"
     console.print(f"[green]verified[/green] {url}: {counted(whole, 'shard')} {how}, {rest}")
     if teacher:
-        from ...asking import ask_teacher
+        from ...asking import ask_teachers
 
-        ask_teacher(load_cache_config(Path(path)), teacher, secrets.randbelow(1 << 31) if seed is None else seed)
+        ask_teachers(load_cache_config(Path(path)), teacher, secrets.randbelow(1 << 31) if seed is None else seed)
 
 
 def find_damages(members: Sequence[Member], fast: bool) -> list[Damage]:
