@@ -67,11 +67,13 @@ class ReadableShard:
 @dataclass(frozen=True)
 class ReadableSource:
     """A source that was opened with `on_error: skip`. `limit` below 1 is a share of the samples, else a count. Shards
-    that nobody has looked at yet are whole."""
+    that nobody has looked at yet are whole. `reasons` say of a shard that was looked at why each sample in `left_out`
+    cannot be decoded, in their order."""
 
     whole: Source
     limit: float
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> Mapping[str, JSON]:
@@ -119,7 +121,8 @@ class ReadableSource:
             )
         opened_ids = {shard: self.whole.open(shard).ids for shard in look}
         new = {shard: tuple(opened_ids[shard][place] for place, _ in found[shard]) for shard in look}
-        return replace(self, left_out={**self.left_out, **known, **new})
+        reasons = {shard: tuple(error for _, error in found[shard]) for shard in look}
+        return replace(self, left_out={**self.left_out, **known, **new}, reasons={**self.reasons, **reasons})
 
     def _error(self, shard: Shard, place: int, channels: int) -> str:
         """Why a sample cannot be decoded, "" when it can. A field that it lacks is not looked for here."""

@@ -8,7 +8,10 @@ from ..cache.format.receipt import Receipt
 from ..cache.format.schema import SignalSchema
 from ..cache.grid.member import Member
 from ..cache.keeping.rubbish import find_rubbish
+from ..stages.left_out import left_out_reasons
 from ..stages.teacher.running.pace import Pace
+
+_FIRST = 5  # samples that were left out and are named
 
 
 def inspect_cache(cache: Cache) -> dict[str, Any]:
@@ -31,6 +34,7 @@ def inspect_cache(cache: Cache) -> dict[str, Any]:
         "constants": {name: {"bytes": it.bytes, "file": it.file} for name, it in manifest.constants.items()},
         "extensions": [_extension(member, receipts[member.name]) for member in cache.members[1:]],
         "rubbish": {"things": len(rubbish), "bytes": sum(thing.bytes for thing in rubbish)},
+        "left_out": _left_out(cache),
         "teacher": dict(manifest.teacher),
         "cost": _cost(every, cache.rows, on_disk),
         "privacy": [{**release.to_json(), "text": str(release)} for release in manifest.privacy],
@@ -86,6 +90,14 @@ def _extension(member: Member, receipts: Sequence[Receipt]) -> dict[str, Any]:
         "shards": {"complete": len(receipts), "missing": list(member.missing())},
         "bytes": sum(receipt.bytes for receipt in receipts),
     }
+
+
+def _left_out(cache: Cache) -> dict[str, Any]:
+    """How many samples of the source are not in the finished shards, because they could not be decoded, and the first
+    of them with the reason ("" where it is not known)."""
+    every = [(shard, *each) for shard in cache.shards for each in left_out_reasons(cache, shard).items()]
+    first = [{"shard": shard, "sample": sample, "reason": reason} for shard, sample, reason in every[:_FIRST]]
+    return {"samples": len(every), "first": first}
 
 
 def _cost(receipts: Sequence[Receipt], rows: int, on_disk: int) -> dict[str, Any]:

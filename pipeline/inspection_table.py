@@ -51,6 +51,10 @@ def inspection_lines(found: dict[str, Any]) -> Iterator[str]:
             f"extension {extension['name']}: {', '.join(extension['signals'])}; views {views[0]}-{views[1]}; "
             f"{counted(shards['complete'], 'shard')}, {len(shards['missing'])} missing; {size_text(extension['bytes'])}"
         )
+    if found["left_out"]["samples"]:
+        yield f"left out, because they could not be decoded: {counted(found['left_out']['samples'], 'sample')}"
+    for one in found["left_out"]["first"]:
+        yield f"  {one['reason'] or 'sample {sample!r} of shard {shard!r}'.format(**one)}"
     for release in found["privacy"]:
         yield f"private: {release['text']}"
     if found["derived"]:

@@ -22,8 +22,9 @@ class Receipt:
 
     `folder` lies below the cache's root; `files` maps paths below the root to {"bytes", "xxh3"}; `manifest` is the
     digest of the fingerprint the shard was built under; `source` is {"bytes"?, "xxh3"} of the source shard, and
-    under "left_out" the ids of its samples that are not in the cache because they could not be decoded; `error`
-    holds each codec's error on this shard's last batch; `cost` holds seconds.
+    under "left_out" the ids of its samples that are not in the cache because they could not be decoded, under
+    "left_out_because" a reason for each, in words; `error` holds each codec's error on this shard's last batch; `cost`
+    holds seconds.
     """
 
     shard: str
@@ -97,6 +98,9 @@ def _check(receipt: Receipt, shard: str) -> None:
     left_out = receipt.source.get("left_out", [])
     if not isinstance(left_out, list) or not all(isinstance(name, str) for name in left_out):
         raise ValueError("the samples that it leaves out are no list of ids")
+    reasons = receipt.source.get("left_out_because", [""] * len(left_out))
+    if not isinstance(reasons, list) or [type(reason) for reason in reasons] != [str] * len(left_out):
+        raise ValueError("of the samples that it leaves out there is no list of reasons, one for each")
 
 
 def _check_count(number: Any, most: int, what: str) -> None:

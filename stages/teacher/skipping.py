@@ -10,6 +10,8 @@ from ...data.readable import ReadableSource
 from ..left_out import left_out_samples
 from .job import CacheJob
 
+_MOST = 200  # characters of a reason in a receipt
+
 
 def look_at_samples(job: CacheJob, shards: Sequence[str]) -> tuple[CacheJob, tuple[str, ...]]:
     """The job whose source leaves out what cannot be decoded in `shards`, and what to tell a person of it; the job
@@ -24,8 +26,12 @@ def look_at_samples(job: CacheJob, shards: Sequence[str]) -> tuple[CacheJob, tup
     if "teacher_identity" in job.__dict__:
         found.__dict__["teacher_identity"] = job.teacher_identity  # its files are hashed once
     names = [name for shard in shards for name in source.left_out.get(shard, ())]
+    if not names:
+        return found, ()
     shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
-    return found, (f"left out, because they cannot be decoded: {len(names)} samples ({shown})",) if names else ()
+    reasons = [reason for shard in shards for reason in source.reasons.get(shard, ())]
+    first = f"; the first: {reasons[0]}" if reasons else ""
+    return found, (f"left out, because they cannot be decoded: {len(names)} samples ({shown}){first}",)
 
 
 def as_recorded(source: Source, cache: Cache) -> Source:
@@ -37,8 +43,10 @@ def as_recorded(source: Source, cache: Cache) -> Source:
 
 def noted(source: Source, shard: str) -> Mapping[str, list[str]]:
     """What a receipt says of the samples that are not in its shard; nothing where all are."""
-    names = source.left_out.get(shard, ()) if isinstance(source, ReadableSource) else ()
-    return {"left_out": list(names)} if names else {}
+    if not isinstance(source, ReadableSource) or not (names := source.left_out.get(shard, ())):
+        return {}
+    reasons = [reason[:_MOST] for reason in source.reasons.get(shard, ())]
+    return {"left_out": list(names), **({"left_out_because": reasons} if reasons else {})}
 
 
 def _recorded(job: CacheJob, shards: Sequence[str]) -> dict[str, tuple[str, ...]]:

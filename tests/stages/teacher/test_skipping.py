@@ -1,6 +1,7 @@
 """Samples that cannot be decoded: an error, or left out with a record, in phase one and in phase two alike."""
 
 import io
+import json
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from teachercache.cache import Cache, open_cache
+from teachercache.cache import Cache, DamagedCacheError, open_cache
+from teachercache.cache.format.receipt import publish_receipt, read_receipt, receipt_name
 from teachercache.cache.spec import SignalSpec
+from teachercache.cache.storage.address import open_store
 from teachercache.data import DataError, SourceSpec, open_source
 from teachercache.stages.errors import StageError
-from teachercache.stages.left_out import left_out_samples
+from teachercache.stages.left_out import left_out_reasons, left_out_samples
 from teachercache.stages.student.stream.join import Join
 from teachercache.stages.teacher.asking import ask_again
 from teachercache.stages.teacher.job import CacheJob
@@ -69,6 +72,8 @@ def test_skipped_samples_are_recorded_and_nobody_sees_them(
     rows = np.arange(cache.rows)
     assert join.ids(rows).tolist() == [name for name in names if name not in BROKEN for _ in range(3)]
     assert len(join.views(rows)) == 21
+    reason = "sample '0-1' of shard 'train-0': its 40 bytes are none of PNG"
+    assert reason in summary.notes[-1] and left_out_reasons(cache, "train-0")["0-1"].startswith(reason)
     answer = ask_again(job, 21, 0)
     assert answer.equal == answer.compared == 21
 
@@ -82,7 +87,31 @@ def test_signals_that_are_added_later_leave_out_the_same(make_job: Callable[...,
     for plan in plan_extensions(more):
         build_cache(plan.job)
     cache = open_cache(job.root)
+    assert all(left_out_reasons(cache, "train-0").values())  # those of the base, where the samples were looked at
     assert set(cache.read(np.arange(21), ["logits", "embedding"]).signals) == {"logits", "embedding"}
+
+
+def test_inspect_shows_how_many_samples_were_left_out_and_why(
+    make_job: Callable[..., CacheJob], broken: Path, run: Callable[..., str]
+) -> None:
+    job = job_of(make_job, broken, on_error="skip", skip_limit=3)
+    built(job)
+    found = json.loads(run("cache", "inspect", job.root, "--json"))["left_out"]
+    assert found["samples"] == 3 and [one["sample"] for one in found["first"]] == list(BROKEN)
+    assert all("its 40 bytes are none of PNG" in one["reason"] for one in found["first"])
+    said = run("cache", "inspect", job.root)
+    assert "could not be decoded: 3 samples" in said and "sample '2-0' of shard 'train-2': its 40 bytes" in said
+
+
+def test_a_receipt_whose_reasons_are_not_one_for_each_sample_is_damage(
+    make_job: Callable[..., CacheJob], broken: Path
+) -> None:
+    job = job_of(make_job, broken, on_error="skip", skip_limit=3)
+    store, receipt = open_store(job.root), built(job).receipts["train-0"]
+    store.remove([receipt_name("train-0")])
+    publish_receipt(store, replace(receipt, source={**receipt.source, "left_out_because": ["why"]}))
+    with pytest.raises(DamagedCacheError, match="no list of reasons, one for each"):
+        read_receipt(store, "train-0")
 
 
 def test_more_than_the_limit_is_an_error_before_the_teacher_is_loaded(
