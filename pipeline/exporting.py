@@ -13,6 +13,7 @@ from ..stages.deploy.export.export import Asked, default_folder, export_student
 from ..stages.deploy.export.facts import collect_facts, run_folder
 from ..stages.deploy.export.manifest import Exported
 from ..stages.deploy.export.rows import RealRows
+from ..stages.deploy.export.web.page import AskedPage
 from ..stages.deploy.quantise.export_int8 import Int8, export_int8
 from ..stages.deploy.quantise.way import WAYS, Way
 from ..stages.errors import StageError
@@ -36,14 +37,16 @@ def export_checkpoint(
     replace: bool,
     licence: str | None,
     int8: Mapping[str, object] | None,
+    page: tuple[Path | None, tuple[Path, ...]] | None = None,
 ) -> tuple[Path, Exported]:
-    """Where the export lies, and what it is. `int8` says `way`, `rows` and `agreement`; None exports in float32.
+    """Where the export lies, and what it is. `int8` says `way`, `rows` and `agreement`; None exports in float32. `page`
+    (of target web): where the page's runtime lies, and the pictures that it offers.
 
     Raises StageError for what cannot be exported.
     """
     candidate = read_candidate(folder)
     place = out or default_folder(candidate, target, int8 is not None)
-    asked = Asked(target, place, outputs, tolerance, replace)
+    asked = Asked(target, place, outputs, tolerance, replace, None if page is None else AskedPage(*page))
     facts = collect_facts(candidate, _cache(candidate, config), licence)
     if int8 is None:
         return place, export_student(candidate, asked, facts)

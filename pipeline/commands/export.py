@@ -9,7 +9,16 @@ import typer
 from ..config import load_config
 from ..console import console
 
-_TARGETS = "onnx, web (onnx files for a browser), hf (for transformers) or openvino"
+_TARGETS = "onnx, web (a page for a browser), hf (for transformers) or openvino"
+_WAY = "of int8: dynamic, static-u8s8 or static-s8s8; by architecture if left out"
+_Way = Annotated[str | None, typer.Option(help=_WAY)]
+_Rows = Annotated[int, typer.Option(min=1, help="of int8: cached rows that calibrate a static way")]
+_AGREEMENT = "of int8: share of held-out rows that must keep their answer"
+_Agreement = Annotated[float, typer.Option(min=0, max=1, help=_AGREEMENT)]
+_Page = Annotated[bool, typer.Option("--page/--no-page", help="of web: the page, or the graphs and web.json alone")]
+_RUNTIME = "of web: npm's onnxruntime-web, a folder or tarball; fetched once if left out"
+_Runtime = Annotated[Path | None, typer.Option(help=_RUNTIME)]
+_Samples = Annotated[list[Path] | None, typer.Option(help="of web: a picture that the page offers; repeatable")]
 
 
 def export(
@@ -28,13 +37,12 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="weights of 8 bits (onnx and web), judged on held-out rows")
     ] = False,
-    way: Annotated[
-        str | None, typer.Option(help="of int8: dynamic, static-u8s8 or static-s8s8; by architecture if left out")
-    ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="of int8: cached rows that calibrate a static way")] = 512,
-    agreement: Annotated[
-        float, typer.Option(min=0, max=1, help="of int8: share of held-out rows that must keep their answer")
-    ] = 0.9,
+    way: _Way = None,
+    rows: _Rows = 512,
+    agreement: _Agreement = 0.9,
+    page: _Page = True,
+    runtime: _Runtime = None,
+    sample: _Samples = None,
     licence: Annotated[str | None, typer.Option(help="what the model card says of the licence")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="write over an export that is there")] = False,
 ) -> None:
@@ -44,6 +52,8 @@ def export(
 
     Example: [bold]teachercache export runs/demo/students/vit/distilled/seed-0 --to web --int8 --config run.yaml[/bold]
 
+    Example: [bold]teachercache export runs/demo/students/cnn/distilled/seed-0 --to web --sample shirt.png[/bold]
+
     Example: [bold]teachercache export runs/demo/students/vit/distilled/seed-0 --to hf --out my-vit[/bold]
     """
     from ..errors import ConfigError
@@ -51,12 +61,17 @@ def export(
 
     if not int8 and way is not None:
         raise ConfigError("--way says how --int8 is done: say --int8 too")
+    if (runtime or sample) and (to != "web" or not page):
+        raise ConfigError("--runtime and --sample are of the page that --to web makes")
+    around = (runtime, tuple(sample or ())) if to == "web" and page else None
     chosen = None if outputs is None else tuple(name.strip() for name in outputs.split(","))
     settings = {"way": way, "rows": rows, "agreement": agreement} if int8 else None
     loaded = None if config is None else load_config(config)
-    place, made = export_checkpoint(checkpoint, to, out, loaded, chosen, tolerance, replace, licence, settings)
+    place, made = export_checkpoint(checkpoint, to, out, loaded, chosen, tolerance, replace, licence, settings, around)
     difference = made.check["largest_difference"]
     said = f"within {difference:.1e} of torch" if difference is not None else _drift(made.quantisation or {})
+    if around is not None:
+        said += f"; to see the page: python -m http.server --directory {place}"
     console.print(
         f"[green]exported[/green] {place}: {to}, {made.precision}, {made.bytes:,} bytes, {said}", soft_wrap=True
     )

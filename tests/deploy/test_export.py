@@ -22,7 +22,7 @@ from teachercache.stages.deploy.export.manifest import read_export
 from teachercache.stages.deploy.export.rows import RealRows
 from teachercache.stages.deploy.quantise.judge import judge
 from teachercache.stages.deploy.quantise.quantise import quantise
-from teachercache.stages.deploy.quantise.way import WAYS, fitting_way
+from teachercache.stages.deploy.quantise.way import WAYS, Way, fitting_way
 from teachercache.stages.errors import StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student
 
@@ -159,6 +159,15 @@ def test_convolutions_are_quantised_with_calibration(exported: Path, tmp_path: P
         assert drift.rows == 80 and 0.98 < drift.cosine < 1.0 and drift.drift_points is not None
         kinds = [node.op_type for node in onnx.load(file).graph.node]
         assert "DequantizeLinear" in kinds and b'File "' not in file.read_bytes()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_of_seven_bits_overflow_no_sum_of_sixteen(exported: Path, tmp_path: Path, way: Way) -> None:
+    file, rows = tmp_path / "int8.onnx", RealRows({"pixel_values": pixels(64)}, np.full(64, -1))
+    quantise(exported / "model.onnx", file, way, rows, seven_bits=True)
+    weights = [onnx.numpy_helper.to_array(one) for one in onnx.load(file).graph.initializer]
+    largest = [int(np.abs(one.astype(np.int64)).max()) for one in weights if one.dtype == np.int8 and one.ndim > 1]
+    assert largest and max(largest) <= 64
 
 
 def test_too_small_a_calibration_set_is_refused(exported: Path, tmp_path: Path) -> None:

@@ -24,17 +24,20 @@ from .manifest import DOCUMENT, Exported, Graph
 from .preprocessing import preprocessing, write_tokenizers
 from .script import run_script
 from .target import Target, target_of
+from .web.page import AskedPage, Page, open_page, write_web
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be made: the target, the folder, the outputs (None: the student's answers), the tolerance."""
+    """What is to be made: the target, the folder, the outputs (None: the student's answers), the tolerance, and of
+    target web the page around the graphs (None: no page)."""
 
     target: str
     out: Path
     outputs: tuple[str, ...] | None = None
     tolerance: float = TOLERANCE
     replace: bool = False
+    page: AskedPage | None = None
 
 
 def default_folder(candidate: Candidate, target: str, int8: bool) -> Path:
@@ -49,14 +52,24 @@ def export_student(candidate: Candidate, asked: Asked, facts: Facts) -> Exported
 
         return export_hf(candidate, asked.out, facts, asked.replace)
     target, graphs = target_of(asked.target), student_graphs(candidate, asked.outputs)
+    page = asked_page(candidate, asked, graphs)
     with new_folder(asked.out, asked.replace) as folder:
         for name, graph in graphs.items():
             target.write(graph, folder / f"{name}{target.suffix}")
         difference = max(_checked(target, folder / f"{n}{target.suffix}", one, asked) for n, one in graphs.items())
         check = {"batches": list(BATCHES), "tolerance": asked.tolerance, "largest_difference": difference}
         exported = described(candidate, asked.target, graphs, written_graphs(target, graphs, folder), facts, check)
-        finish(folder, exported, candidate, facts, any(graph.fixed_length for graph in graphs.values()))
+        finish(folder, exported, candidate, facts, any(graph.fixed_length for graph in graphs.values()), page)
     return exported
+
+
+def asked_page(candidate: Candidate, asked: Asked, graphs: Mapping[str, TorchGraph]) -> Page | None:
+    """What the page is made of. Raises StageError for a student that none shows, and for another target than web."""
+    if asked.page is None:
+        return None
+    if asked.target != "web":
+        raise StageError(f"a page is made of --to web, and not of {asked.target}")
+    return open_page(asked.page, candidate, graphs)
 
 
 def described(
@@ -114,7 +127,9 @@ def written_graphs(target: Target, graphs: Mapping[str, TorchGraph], folder: Pat
     return found
 
 
-def finish(folder: Path, exported: Exported, candidate: Candidate, facts: Facts, fixed_length: bool) -> None:
+def finish(
+    folder: Path, exported: Exported, candidate: Candidate, facts: Facts, fixed_length: bool, page: Page | None = None
+) -> None:
     """Everything beside the graphs, `export.json` last."""
     steps = preprocessing(candidate.saved, fixed_length)
     if exported.target != "hf":  # transformers has files of its own for that
@@ -125,8 +140,7 @@ def finish(folder: Path, exported: Exported, candidate: Candidate, facts: Facts,
         labels = facts.labels or tuple(map(str, range(candidate.saved.shape.classes)))
         _write_json(folder / "labels.json", list(labels))
     if exported.target == "web":
-        about = {"exported": exported.document(), "preprocessing": steps, "labels": facts.labels}
-        _write_json(folder / "web.json", {"format": 1, **about})
+        write_web(folder, page, exported.document(), steps, facts.labels)
     (folder / "run.py").write_text(run_script(exported.target, steps), "utf-8")
     (folder / "README.md").write_text(model_card(exported, facts, steps), "utf-8")
     _write_json(folder / DOCUMENT, exported.document())

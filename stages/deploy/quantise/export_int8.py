@@ -12,7 +12,7 @@ from typing import Any
 from ...errors import StageError, StageFailed
 from ..candidate import Candidate
 from ..export.check import BATCHES, check_graph
-from ..export.export import Asked, described, finish, written_graphs
+from ..export.export import Asked, asked_page, described, finish, written_graphs
 from ..export.facts import Facts
 from ..export.folder import new_folder
 from ..export.graphs import TorchGraph, student_graphs
@@ -43,6 +43,7 @@ def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) ->
         raise StageError(f"--int8 quantises the ONNX file: --to {' or '.join(_TARGETS)}, and not {asked.target}")
     target, graphs = target_of(asked.target), student_graphs(candidate, asked.outputs)
     assert target.open is not None
+    page = asked_page(candidate, asked, graphs)
     with new_folder(asked.out, asked.replace) as folder, TemporaryDirectory() as aside:
         ways: dict[str, Way] = {}
         for name, graph in graphs.items():
@@ -50,7 +51,7 @@ def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) ->
             target.write(graph, parent)
             check_graph(graph, target.open(parent), asked.tolerance, f"{asked.out.name}: {parent.name} in float32")
             ways[name] = int8.way or fitting_way(parent)
-            quantise(parent, folder / parent.name, ways[name], int8.calibration)
+            quantise(parent, folder / parent.name, ways[name], int8.calibration, _seven_bits(asked))
             check_graph(graph, target.open(folder / parent.name), None, f"{asked.out.name}/{parent.name}")
         runs = [{name: target.open(place / f"{name}.onnx") for name in graphs} for place in (Path(aside), folder)]
         drift = judge(runs[0], runs[1], int8.judged)
@@ -59,8 +60,13 @@ def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) ->
         exported = _described(
             candidate, asked, graphs, written_graphs(target, graphs, folder), facts, drift, ways, parents
         )
-        finish(folder, exported, candidate, facts, any(graph.fixed_length for graph in graphs.values()))
+        finish(folder, exported, candidate, facts, any(graph.fixed_length for graph in graphs.values()), page)
     return exported
+
+
+def _seven_bits(asked: Asked) -> bool:
+    """Nobody knows the processor of a page's visitor."""
+    return asked.target == "web"
 
 
 def _described(
@@ -75,6 +81,7 @@ def _described(
 ) -> Exported:
     quantisation = {
         "way": ", ".join(dict.fromkeys(ways.values())),
+        "weight_bits": 7 if _seven_bits(asked) else 8,
         "float_bytes": sum(parents.values()),
         "share_of_float_bytes": round(sum(one.bytes for one in files.values()) / sum(parents.values()), 4),
         "rows_judged": drift.rows,

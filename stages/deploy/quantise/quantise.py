@@ -22,9 +22,13 @@ LEAST_ROWS = 64
 _BATCH = 32
 
 
-def quantise(source: Path, file: Path, way: Way, rows: RealRows | None) -> None:
+def quantise(source: Path, file: Path, way: Way, rows: RealRows | None, seven_bits: bool = False) -> None:
     """Write `source` as int8 to `file`. `rows` calibrate the static ways. Raises StageError for too few of them, and
-    for a graph that has no weights which that way quantises."""
+    for a graph that has no weights which that way quantises.
+
+    With `seven_bits` weights stay in -64..64. Processors without VNNI (and WebAssembly on them) add pairs of products
+    in 16 bits, which overflow with larger ones: a file of 8 bits says other things there than elsewhere.
+    """
     weights = weight_counts(source)
     if not (weights["MatMul"] + weights["Gemm"] if way == "dynamic" else sum(weights.values())):
         raise StageError(
@@ -34,24 +38,25 @@ def quantise(source: Path, file: Path, way: Way, rows: RealRows | None) -> None:
     quantisation = library("onnxruntime.quantization", EXTRA)
     with _quietly():
         if way == "dynamic":
-            _dynamic(quantisation, source, file)
+            _dynamic(quantisation, source, file, seven_bits)
         else:
-            _static(quantisation, source, file, _checked(rows, way), way == "static-s8s8")
+            _static(quantisation, source, file, _checked(rows, way), way == "static-s8s8", seven_bits)
     save_bare(library("onnx", EXTRA).load(file), file)
 
 
-def _dynamic(quantisation: Any, source: Path, file: Path) -> None:
+def _dynamic(quantisation: Any, source: Path, file: Path, seven_bits: bool) -> None:
     quantisation.quantize_dynamic(
         source,
         file,
         op_types_to_quantize=["MatMul", "Gemm"],
         per_channel=True,
+        reduce_range=seven_bits,
         weight_type=quantisation.QuantType.QInt8,
         extra_options={"MatMulConstBOnly": True},
     )
 
 
-def _static(quantisation: Any, source: Path, file: Path, rows: RealRows, symmetric: bool) -> None:
+def _static(quantisation: Any, source: Path, file: Path, rows: RealRows, symmetric: bool, seven_bits: bool) -> None:
     kinds = quantisation.QuantType
     between = file.with_name(f".{file.name}.folded")
     library("onnxruntime.quantization.shape_inference", EXTRA).quant_pre_process(
@@ -64,6 +69,7 @@ def _static(quantisation: Any, source: Path, file: Path, rows: RealRows, symmetr
             _Reader(between, rows),
             quant_format=quantisation.QuantFormat.QDQ,
             per_channel=True,
+            reduce_range=seven_bits,
             activation_type=kinds.QInt8 if symmetric else kinds.QUInt8,
             weight_type=kinds.QInt8,
             extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
