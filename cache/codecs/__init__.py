@@ -16,7 +16,7 @@ from .logits.head_logits import HeadLogits
 from .logits.sampled import SampledTargets
 from .logits.sparse import SparseLogits
 from .logits.token_logits import TokenLogits
-from .packed import Packed, element_shape
+from .packed import SPARSE, Packed, element_shape
 from .packing import LENGTHS, Packing, read_packing
 from .pca import build_pca
 from .pixels import Pixels
@@ -28,6 +28,7 @@ from .u8sqrt import U8Sqrt
 __all__ = [
     "CODECS",
     "LENGTHS",
+    "SPARSE",
     "Array",
     "Codec",
     "Decoded",

@@ -1,4 +1,4 @@
-"""Rows of different lengths: only the real tokens are kept, by any codec that keeps vectors.
+"""Rows of different lengths: only the real tokens are kept, by any codec that keeps vectors or logits of one.
 
 Encoding cuts the axes that count tokens to each row's length (of a causal map the lower triangle is kept) and hands the
 inner codec one flat array of elements; decoding puts them back and pads with 0. Array operations alone, on the device.
@@ -13,13 +13,16 @@ from array_api_compat import array_namespace, device
 
 from ..errors import CacheError, DamagedCacheError
 from .codec import Array, Codec, Part
+from .logits.head_logits import HeadLogits
 from .logits.pieces import encode_in_pieces
 from .logits.token_logits import TokenLogits
 from .packing import LENGTHS, Packing, causal_pairs, element_places, real_tokens
 from .ragged import Ragged
 
 _INNER = ("f32", "f16", "bf16", "int8", "u8affine", "u8sqrt", "pca")  # decode to one array, element by element
-_SPARSE = ("topk", "pps", "sampling")  # decode to some classes of each element
+SPARSE = ("topk", "pps", "sampling")  # decode to some classes of each element
+_LOGITS = (*SPARSE, "head")  # of tokens; there are no such maps
+_ABLE = (*_INNER, *_LOGITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +42,33 @@ class Packed:
         return self.inner.parameters
 
     def parts(self, shape: tuple[int, ...]) -> tuple[Part, ...]:
-        if self.name not in (*_INNER, *_SPARSE):
-            able = ", ".join((*_INNER, *_SPARSE))
-            raise CacheError(f"codec {self.name} cannot keep rows of different lengths: use one of {able}")
-        if self.name in _SPARSE and len(self.packing.axes) > 1:
+        if self.name not in _ABLE:
+            raise CacheError(f"codec {self.name} cannot keep rows of different lengths: use one of {', '.join(_ABLE)}")
+        if self.name in _LOGITS and len(self.packing.axes) > 1:
             raise CacheError(f"codec {self.name} keeps the logits of tokens, and no maps")
         elements = self.inner.parts(element_shape(self.packing, shape))
         return (Part(LENGTHS, "uint32", ()), *(replace(part, ragged=True) for part in elements))
 
-    def encode(self, values: Array | Ragged) -> dict[str, Array]:
-        """`Ragged` values (n, *shape), padded to any length, or an array whose rows all have its full length.
+    def encode(self, values: Array | Ragged | HeadLogits) -> dict[str, Array]:
+        """`Ragged` values (n, *shape), padded to any length, or an array whose rows all have its full length; of codec
+        head these are the `hidden` of `HeadLogits`.
 
         Raises CacheError for rows longer than `longest`, and for lengths that the values do not have.
         """
-        ragged = as_ragged(values, self.packing.axes[0])
+        ragged = as_ragged(_kept_values(values), self.packing.axes[0])
         xp = array_namespace(ragged.values)
         check_lengths(ragged, self.packing, self.longest)
         elements = self._tokens_first(ragged.values)[self._kept(ragged)]
+        if isinstance(values, HeadLogits):
+            elements = replace(values, hidden=elements)
         return {LENGTHS: xp.astype(ragged.lengths, xp.uint32), **self._encoded(elements)}
 
     def _encoded(self, elements: Array) -> dict[str, Array]:
         """Logits of a vocabulary are many: their temporaries are bounded."""
-        return encode_in_pieces(elements, self.inner.encode) if self.name in _SPARSE else self.inner.encode(elements)
+        return encode_in_pieces(elements, self.inner.encode) if self.name in SPARSE else self.inner.encode(elements)
 
-    def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> Ragged | TokenLogits:
-        """Padded to `shape`, and of sparse logits the tokens without padding.
+    def decode(self, parts: Mapping[str, Array], shape: tuple[int, ...]) -> Ragged | TokenLogits | HeadLogits:
+        """Padded to `shape`, and of sparse logits the tokens without padding; `HeadLogits` of what is padded so.
 
         On the host, lengths that cannot be are DamagedCacheError; a device is not waited for.
         """
@@ -72,9 +77,15 @@ class Packed:
         rest = element_shape(self.packing, shape)
         kept = {name: part for name, part in parts.items() if name != LENGTHS}
         elements: Any = self.inner.decode(kept, rest)
-        if self.name in _SPARSE:
+        if self.name in SPARSE:
             check_elements(lengths, elements.ids.shape[0], self.packing, self.longest)
             return TokenLogits(elements, lengths)
+        if isinstance(elements, HeadLogits):
+            return replace(elements, hidden=self._padded(elements.hidden, lengths, shape))
+        return self._padded(elements, lengths, shape)
+
+    def _padded(self, elements: Array, lengths: Array, shape: tuple[int, ...]) -> Ragged:
+        xp = array_namespace(lengths)
         check_elements(lengths, elements.shape[0], self.packing, self.longest)
         padded = xp.zeros((lengths.shape[0], *shape), dtype=elements.dtype, device=device(lengths))
         view = self._tokens_first(padded)
@@ -84,13 +95,17 @@ class Packed:
             _fill_first_key(view, lengths)
         return Ragged(padded, lengths)
 
-    def error(self, values: Array | Ragged, decoded: Ragged | TokenLogits) -> dict[str, float]:
+    def error(
+        self, values: Array | Ragged | HeadLogits, decoded: Ragged | TokenLogits | HeadLogits
+    ) -> dict[str, float]:
         """The inner codec's figures over real tokens; of a map over its real queries, where what is lost at the keys
         that were dropped counts as well."""
         axis = self.packing.axes[0]
-        ragged = as_ragged(values, axis)
+        ragged = as_ragged(_kept_values(values), axis)
         if isinstance(decoded, TokenLogits):
             return self.inner.error(self._tokens_first(ragged.values)[self._kept(ragged)], decoded.targets)
+        if isinstance(decoded, HeadLogits):
+            return self._head_error(ragged, decoded)
         xp = array_namespace(decoded.values)
         width = min(ragged.values.shape[axis + 1], decoded.values.shape[axis + 1])
         real = real_tokens(ragged.lengths, width)
@@ -98,6 +113,11 @@ class Packed:
         if len(self.packing.axes) == 2:  # keys are now axis `axis + 1`, as queries have gone to the front
             pair = [xp.moveaxis(xp.moveaxis(each, axis + 1, 0)[:width], 0, axis + 1) for each in pair]
         return self.inner.error(*pair)
+
+    def _head_error(self, hidden: Ragged, decoded: HeadLogits) -> dict[str, float]:
+        """Of the head's input at real tokens: what entered it, and what is kept of that."""
+        pair = (self._tokens_first(each.values)[self._kept(each)] for each in (hidden, decoded.hidden))
+        return self.inner.error(*(replace(decoded, hidden=each) for each in pair))
 
     def _tokens_first(self, values: Array) -> Array:
         axes = self.packing.axes
@@ -111,6 +131,11 @@ class Packed:
         if len(self.packing.axes) == 1:
             return real
         return _kept_pairs(real, self.packing)
+
+
+def _kept_values(values: Array | Ragged | HeadLogits) -> Array | Ragged:
+    """What is kept of each row: of logits of a head what enters it."""
+    return values.hidden if isinstance(values, HeadLogits) else values
 
 
 def element_shape(packing: Packing, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -90,7 +90,7 @@ def _decoded(schema: SignalSchema, values: Any) -> dict[str, Column]:
         counts = np.asarray(values.lengths, np.int64)
         return {key: Elements(np.asarray(x), counts) for key, x in _decoded(schema, values.targets).items()}
     if isinstance(values, HeadLogits):
-        return {name: values.logits()}
+        return _decoded(schema, values.logits())
     if isinstance(values, Ragged) and schema.packing is not None:
         axis = schema.packing.axes[0]
         axes = (axis, axis + 1) if schema.codec == "factored" else schema.packing.axes

@@ -17,6 +17,7 @@ from ..grid.member import Member
 from ..reading.shard_reader import ShardReader
 
 _WHOLE_MAP = re.compile(r"(?:(?:vision|text)\.)?attention\.-?\d+")  # blocks of a map sum to less than 1
+_LOGITS = ("topk", "pps", "sampling", "head")  # a row is far smaller than the logits that it tells of
 _PIECE_BYTES = 1 << 21  # decoded at once: what stays in a processor's cache is checked twice as fast
 
 
@@ -25,10 +26,17 @@ def piece_rows(schema: SignalSchema, decoded_bytes: int) -> int:
     return max(1, min(1 << 13, decoded_bytes // max(1, 4 * prod(schema.target_shape))))
 
 
+def _step(schema: SignalSchema) -> int:
+    """Rows that are decoded at once here, where logits that are not kept whole are not made whole."""
+    if schema.codec not in _LOGITS:
+        return piece_rows(schema, _PIECE_BYTES)
+    return max(1, min(1 << 13, _PIECE_BYTES // (4 * schema.row_bytes())))
+
+
 def check_ranges(member: Member, reader: ShardReader) -> None:
     """Decode all rows of a shard. Raises DamagedCacheError naming signal and row of the first impossible value."""
     for name, schema in member.manifest.signals.items():
-        step = piece_rows(schema, _PIECE_BYTES)
+        step = _step(schema)
         for start in range(0, len(reader), step):
             piece = np.arange(start, min(start + step, len(reader)))
             decoded = member.codec(name).decode(reader.read(name, piece), schema.shape)
@@ -57,7 +65,7 @@ def _tests(schema: SignalSchema, decoded: Any) -> Tests:
     elif isinstance(decoded, TokenLogits):
         yield from _token_tests(schema, decoded)
     elif isinstance(decoded, HeadLogits):
-        yield _finite(decoded.hidden)
+        yield from _tests(schema, decoded.hidden)
     elif isinstance(decoded, Ragged):
         longest = schema.shape[schema.packing.axes[0]] if schema.packing else 0
         yield np.asarray(decoded.lengths) <= longest, f"it has more than {longest} tokens"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..cache import Cache
-from ..codecs import Codec, Packing, Ragged
+from ..codecs import SPARSE, Codec, Packing, Ragged
 from ..errors import CacheError
 from ..format.schema import SignalSchema
 from .dense import dense_rows
@@ -69,22 +69,25 @@ def _recoded(cache: Cache, name: str, new: NewCodec, named: Mapping[str, str]) -
     """The new schema of a signal, with its error on some first rows, and where its rows come from."""
     old = cache.manifest.signals[name]
     schema = replace(old, codec=new.codec, compression=new.compression, constants=named, error={})
-    schema = replace(schema, parameters=dict(new.parameters), packing=_packing(old))
+    schema = replace(schema, parameters=dict(new.parameters), packing=_packing(old, new.codec))
     if new.codec in _NOT_FROM_VALUES:
         raise CacheError(f"signal {name}: codec {new.codec} keeps more than the values tell; build it with that codec")
     if (old.codec, dict(old.parameters)) == (new.codec, dict(new.parameters)):
         return replace(old, compression=new.compression), Copied(cache, name)
     values = _first_values(cache, name)
     rows = values.values if isinstance(values, Ragged) else values
-    schema = replace(schema, shape=tuple(rows.shape[1:]) if schema.packing is None else old.shape)
+    schema = replace(schema, shape=tuple(rows.shape[1:]) if schema.packing is None else old.target_shape)
     codec = schema.build({named[argument]: array for argument, array in new.constants.items()})
     schema = replace(schema, parameters={k: v for k, v in codec.parameters.items() if k not in named})
     error = encode(codec, values, schema.shape)[1]
     return replace(schema, error=error), Recoded(cache, name, codec, schema.shape)
 
 
-def _packing(old: SignalSchema) -> Packing | None:
-    """How rows of the decoded values are packed: factors are packed by tokens, and the maps made of them by pairs."""
+def _packing(old: SignalSchema, codec: str) -> Packing | None:
+    """How rows of the decoded values are packed: factors are packed by tokens, and the maps made of them by pairs. Of
+    logits of each token a codec that keeps some classes keeps the tokens one by one."""
+    if codec in SPARSE and old.packing is None and len(old.target_shape) == 2:
+        return Packing((0,))
     if old.codec != "factored" or old.packing is None:
         return old.packing
     axis = old.packing.axes[0]

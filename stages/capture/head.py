@@ -3,6 +3,8 @@
 It guesses nothing: two candidates are an error.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ..errors import StageError
@@ -23,7 +25,13 @@ def classifier_head(model: nn.Module) -> nn.Module:
 
 
 def final_linear(model: nn.Module) -> tuple[str, nn.Linear]:
-    """The last linear layer inside the classifier head, with its name. Raises StageError when there is none."""
+    """The head of a language model, or the last linear layer inside the classifier head, with its name. Raises
+    StageError when there is none."""
+    ask: Any = getattr(model, "get_output_embeddings", None)
+    told = None if ask is None else ask()
+    for name, part in model.named_modules():
+        if part is told and isinstance(part, nn.Linear):
+            return name, part
     head = classifier_head(model)
     linear = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.Linear)]
     inside = [(name, part) for name, part in linear if any(part is module for module in head.modules())]

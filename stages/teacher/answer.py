@@ -37,7 +37,7 @@ def heard_row(values: Heard, row: int) -> Any:
         lengths = None if values.lengths is None else _array(values.lengths, row)
         return replace(values, query=_array(values.query, row), key=_array(values.key, row), lengths=lengths)
     if isinstance(values, HeadLogits):
-        return HeadLogits(_array(values.hidden, row), _whole(values.weight), _whole(values.bias))
+        return HeadLogits(heard_row(values.hidden, row), _whole(values.weight), _whole(values.bias))
     return _array(values, row)
 
 
@@ -47,7 +47,7 @@ def largest_value(value: Any) -> float:
         return _largest(value.values)
     if isinstance(value, QueryKey):
         return 1.0  # probabilities
-    return _largest(value.hidden if isinstance(value, HeadLogits) else value)
+    return largest_value(value.hidden) if isinstance(value, HeadLogits) else _largest(value)
 
 
 def _largest(values: np.ndarray) -> float:

@@ -76,7 +76,7 @@ def _together(parts: Sequence[Any], back: Tensor) -> Heard:
             causal = next((part.causal for part in parts if part.causal is not None), None)
             return replace(first, query=query, key=key, lengths=lengths, causal=causal)
         case HeadLogits():
-            return HeadLogits(_rows([part.hidden for part in parts], back), first.weight, first.bias)
+            return replace(first, hidden=_together([part.hidden for part in parts], back))
         case _:
             return _rows(parts, back)
 

@@ -65,7 +65,7 @@ def _arrays(value: Any, axes: tuple[int, ...]) -> list[np.ndarray]:
         case QueryKey():
             return [value.query, value.key]
         case HeadLogits():
-            return [value.hidden]
+            return _arrays(value.hidden, axes)
         case _:
             return [value]
 

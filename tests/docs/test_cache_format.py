@@ -16,6 +16,7 @@ from teachercache.cache import (
     SampledTargets,
     SignalSchema,
     SparseLogits,
+    TokenLogits,
     create_cache,
     open_cache,
 )
@@ -77,7 +78,11 @@ def assert_same_values(values: Any, ours: Any) -> None:
         for temperature, expected in ours.weights.items():
             np.testing.assert_allclose(weights[temperature], expected, rtol=1e-4, atol=1e-6)
     elif isinstance(ours, HeadLogits):
-        np.testing.assert_allclose(values, ours.logits(), rtol=1e-4, atol=1e-4)
+        logits = ours.logits()
+        logits = logits.values if isinstance(logits, Ragged) else logits
+        np.testing.assert_allclose(values, logits, rtol=1e-4, atol=1e-4)
+    elif isinstance(ours, TokenLogits):
+        assert_same_values(values, ours.targets)
     elif isinstance(ours, Ragged):
         np.testing.assert_allclose(values, ours.values, atol=1e-6)
     else:
@@ -158,7 +163,7 @@ def test_the_documented_reader_reads_every_codec_of_logits(documented: dict[str,
     """Flat, usual and confident rows, ids of each width, as many classes as are kept; and a head that is kept once."""
     random = np.random.default_rng(1)
     head = {"head.weight": random.normal(size=(7, 6)), "head.bias": random.normal(size=7).astype(np.float16)}
-    names = {"weight": "head.weight", "bias": "head.bias"}
+    names, tokens = {"weight": "head.weight", "bias": "head.bias"}, Packing((0,))
     signals = [
         SignalSchema("pps", "pps", {"k": 6, "temperatures": [1.0, 2.0, 4.0]}, (50,)),
         SignalSchema("pps.wide", "pps", {"k": 3, "temperatures": [1.0]}, (70_000,)),
@@ -169,6 +174,8 @@ def test_the_documented_reader_reads_every_codec_of_logits(documented: dict[str,
         SignalSchema("top", "topk", {"k": 3, "temperatures": [1.0], "entropy": True}, (70_000,)),
         SignalSchema("head", "head", {"keep": "f16", "classes": 7}, (6,), constants=names),
         SignalSchema("head.small", "head", {"keep": "int8", "classes": 7}, (2, 6), constants=names),
+        SignalSchema("head.tokens", "head", {"keep": "f16", "classes": 7}, (4, 6), packing=tokens, constants=names),
+        SignalSchema("top.tokens", "topk", {"k": 3, "temperatures": [1.0]}, (4, 50), packing=tokens),
     ]
     manifest = Manifest({"signals": {}}, {s.name: s for s in signals}, ("empty", "long"), 1, 4)
     cache = create_cache(tmp_path / "cache", manifest, head)
@@ -180,7 +187,8 @@ def test_the_documented_reader_reads_every_codec_of_logits(documented: dict[str,
             drawn = random.normal(size=(rows, *s.shape)) * np.reshape(scale, (-1, *[1] * len(s.shape)))
             if s.name == "pps.flat":
                 drawn = 1e-3 * drawn
-            values[s.name] = HeadLogits(drawn, None, None) if s.codec == "head" else drawn
+            kept = drawn if s.packing is None else Ragged(drawn, np.arange(rows) % 5)
+            values[s.name] = HeadLogits(kept, None, None) if s.codec == "head" else kept
         writer.append({name: cache.codec(name).encode(each) for name, each in values.items()})
         ids = np.array([f"{shard}/{i}" for i in range(rows)], np.str_)
         writer.seal(RowIndex(ids, np.zeros(rows, np.uint16), np.arange(rows), np.zeros((rows, 0))))

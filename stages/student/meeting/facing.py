@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ....cache.codecs import Ragged
+from ....cache.codecs import Ragged, TokenLogits
 from ...capture.ragged import real_mask
 from ...capture.reduction import REDUCTIONS
 from ...capture.spans import Span
@@ -102,18 +102,27 @@ def _aligned(facing: Facing, output: Tensor, target: Target, own: Tensor | None,
     """Both sides cut to as many tokens, and the tokens that count on both."""
     if facing.selects and isinstance(target, Tensor) and facing.axes:
         target = Ragged(target, torch.full((len(target),), target.shape[1], device=target.device))
-    if not isinstance(target, Ragged):
+    if not isinstance(target, Ragged | TokenLogits):
         return Faced(output, target, own)
+    if look and own is not None and (facing.span is None or facing.selects) and not facing.apart:
+        check_tokens(own, target.lengths, facing.output, facing.signal or "")
+    if isinstance(target, TokenLogits):
+        return _sparse_tokens(output, target, own)
     if facing.apart:
         return Faced(output, target.values, own, real_mask(target))
-    if look and own is not None and (facing.span is None or facing.selects):
-        check_tokens(own, target.lengths, facing.output, facing.signal or "")
     values = target.values
     tokens = min(output.shape[facing.axes[0] + 1], values.shape[facing.axes[0] + 1])
     for axis in facing.axes:
         output, values = output.narrow(axis + 1, 0, tokens), values.narrow(axis + 1, 0, tokens)
     real = torch.arange(tokens, device=values.device) < target.lengths[:, None]
     return Faced(output, values, real if own is None else real & own[:, :tokens])
+
+
+def _sparse_tokens(output: Tensor, target: TokenLogits, own: Tensor | None) -> Faced:
+    """The classes that are kept of each of the student's tokens, and the tokens that count on both sides."""
+    tokens = output.shape[1]
+    real = torch.arange(tokens, device=output.device) < target.lengths[:, None]
+    return Faced(output, target.padded(tokens), real if own is None else real & own)
 
 
 def _in_one_form(facing: Facing, faced: Faced) -> Faced:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from ....cache import HeadLogits, SampledTargets, SparseLogits
+from ....cache import HeadLogits, SampledTargets, SparseLogits, TokenLogits
 from ....cache.codecs import Ragged
 from ..inputs.columns import Column, SharedInputs
 from ..inputs.spec import InputSource
 
-Target = Tensor | Ragged | SparseLogits | SampledTargets | HeadLogits  # a signal as a loss sees it
+Target = Tensor | Ragged | SparseLogits | SampledTargets | HeadLogits | TokenLogits  # a signal as a loss sees it
 
 
 @dataclass(frozen=True, slots=True)

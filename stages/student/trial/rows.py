@@ -10,8 +10,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ....cache import HeadLogits, SampledTargets, SparseLogits
+from ....cache import HeadLogits, TokenLogits
 from ....cache.codecs import Ragged
+from ....cache.codecs.logits.token_logits import taken
 from ..stream.batch import Target
 from .arms import Lesson
 
@@ -53,14 +54,14 @@ def target_rows(target: Target, chosen: Tensor) -> Target:
         return cast(Target, replace(target, values=target.values[chosen], lengths=target.lengths[chosen]))
     if isinstance(target, HeadLogits):
         return replace(target, hidden=target.hidden[chosen])
-    if isinstance(target, SparseLogits):
-        kept = {t: values[chosen] for t, values in target.tails.items()}
-        ids, values = target.ids[chosen], target.values[chosen]
-        return replace(target, ids=ids, values=values, tails=kept, entropy=_some(target.entropy, chosen))
-    assert isinstance(target, SampledTargets)
-    weights = {t: values[chosen] for t, values in target.weights.items()}
-    return replace(target, ids=target.ids[chosen], weights=weights, entropy=_some(target.entropy, chosen))
+    if isinstance(target, TokenLogits):
+        return TokenLogits(taken(target.targets, _tokens_of(target.lengths, chosen)), target.lengths[chosen])
+    return taken(target, chosen)
 
 
-def _some(values: Tensor | None, chosen: Tensor) -> Tensor | None:
-    return None if values is None else values[chosen]
+def _tokens_of(lengths: Tensor, chosen: Tensor) -> Tensor:
+    """The places of the tokens of some rows among those of all, which lie one after another."""
+    first, counts = lengths.cumsum(0) - lengths, lengths[chosen]
+    before = counts.cumsum(0) - counts
+    step = torch.arange(int(counts.sum()), device=lengths.device)
+    return torch.repeat_interleave(first[chosen] - before, counts) + step

@@ -26,7 +26,8 @@ class Adapter(Protocol):
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Heard]:
         """Run the model once on inputs that are on its device: {signal: (B, ...)} in the model's dtype, `Ragged` where
-        rows differ in length, `QueryKey` for `codec: factored`, `HeadLogits` for `codec: head`."""
+        rows differ in length, `QueryKey` for `codec: factored`, `HeadLogits` for `codec: head` (its `hidden` is Ragged
+        where rows differ in tokens)."""
         ...
 
     def facts(self) -> dict[str, Any]:

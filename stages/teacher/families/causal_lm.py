@@ -1,6 +1,7 @@
-"""Causal language models. Logits of every token are wide: hear the last token's alone (`reduce: last`), or hidden.-1.
+"""Causal language models. Logits of every token are wide: keep some classes of each, what enters the head (`codec:
+head`), or the last token's alone (`reduce: last`).
 
-Where all signals of logits are of the last token, the head is run on last tokens alone.
+Where all signals of logits are of the last token, and none keeps the head's input, the head runs on last tokens alone.
 """
 
 import inspect
@@ -14,7 +15,6 @@ from torch import Tensor
 from ....cache.codecs import Ragged
 from ....cache.spec import SignalSpec
 from ...capture.ragged import token_runs
-from ...errors import StageError
 from ..signals.signal_schema import Heard
 from ..spec import TeacherSpec
 from .hearing import Hearing
@@ -29,10 +29,11 @@ class CausalLM:
     ) -> None:
         self.device = device
         self.model: Any = load_pretrained("AutoModelForCausalLM", spec, folder, device)
-        _refuse_head(signals)
         self._takes = frozenset(inspect.signature(self.model.forward).parameters)
         logits = [signal for name, signal in signals.items() if (signal.point or name) == "logits"]
-        self._last = "logits_to_keep" in self._takes and all(signal.reduce == "last" for signal in logits)
+        self._last = "logits_to_keep" in self._takes and all(
+            signal.reduce == "last" and signal.codec != "head" for signal in logits
+        )
         given = ("logits",) if self._last else ()
         self._hearing = Hearing(self.model, signals, device, spec.autocast, given=given)
 
@@ -67,12 +68,3 @@ class CausalLM:
         logits = self.model(**inputs, use_cache=False, logits_to_keep=places).logits
         last = logits[torch.arange(len(which), device=which.device), which]
         return {"logits": Ragged(last[:, None], torch.ones_like(lengths))}
-
-
-def _refuse_head(signals: Mapping[str, SignalSpec]) -> None:
-    for name, signal in signals.items():
-        if signal.codec == "head":
-            raise StageError(
-                f"cache.signals.{name}: codec head keeps one vector a row, and a language model has one a token: keep "
-                "the last token's logits (`reduce: last`) with pps or topk, or hidden.-1"
-            )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from ...capture import Listener, listen
 from ...capture.reduction import reduce_heard
 from ...errors import StageError
 from ..signals.signal_schema import Heard, heard_point
-from .head_ear import HeadEar
+from .head_ear import Cut, HeadEar
 from .parts import points_by_part
 from .refusal import refusals
 
@@ -57,9 +58,12 @@ class Hearing:
                 self._ears.append((points, stack.enter_context(listen(module, sorted(points)))))
             self._stack = stack.pop_all()
 
-    def run(self, rows: int, call: Callable[[], Given | None]) -> dict[str, Heard]:
+    def run(
+        self, rows: int, call: Callable[[], Given | None], cuts: Mapping[str, Cut] | None = None
+    ) -> dict[str, Heard]:
         """What was heard while `call` ran the model once on `rows` rows, by signal; `call` returns the values of the
-        given points. Raises StageError for a signal that has not one value per row."""
+        given points. `cuts` bring what entered the head to the tokens of a given point of logits; `call` may fill them.
+        Raises StageError for a signal that has not one value per row."""
         if self.model.training:
             raise StageError("the teacher is in training mode: dropout would be cached as if it were knowledge")
         if self._head_ear is not None:
@@ -68,9 +72,8 @@ class Hearing:
             with refusals(self.model):
                 given = call() or {}
             heard: dict[str, Any] = {**given, **self._collect()}
-        found = {name: self._reduce(name, heard[point]) for name, point in self._points.items()}
-        if self._head_ear is not None:
-            found.update(dict.fromkeys(self._heads, self._head_ear.collect(heard["logits"])))
+        kept = self._entered_heads(heard, cuts)
+        found = {name: self._reduce(name, kept.get(name, heard[point])) for name, point in self._points.items()}
         for name, values in found.items():
             _check_rows(name, values, rows)
         return found
@@ -91,9 +94,18 @@ class Hearing:
     def _collect(self) -> dict[str, Any]:
         return {points[name]: values for points, ears in self._ears for name, values in ears.collect().items()}
 
-    def _reduce(self, name: str, values: Tensor | Ragged | QueryKey) -> Heard:
+    def _entered_heads(self, heard: Mapping[str, Any], cuts: Mapping[str, Cut] | None) -> dict[str, HeadLogits]:
+        """What entered the head, of the signals that keep this, each cut as its point's logits are."""
+        if self._head_ear is None:
+            return {}
+        points = self._head_ear.collect({self._points[name]: heard[self._points[name]] for name in self._heads}, cuts)
+        return {name: points[self._points[name]] for name in self._heads}
+
+    def _reduce(self, name: str, values: Tensor | Ragged | QueryKey | HeadLogits) -> Heard:
         if isinstance(values, QueryKey):
             return values
+        if isinstance(values, HeadLogits):
+            return replace(values, hidden=self._reduce(name, values.hidden))
         try:
             return reduce_heard(self._signals[name].reduce, values)
         except StageError as error:
@@ -104,16 +116,9 @@ class Hearing:
 
 
 def _check_rows(name: str, values: Heard, rows: int) -> None:
-    side: Tensor
-    match values:
-        case Ragged():
-            side = values.values
-        case QueryKey():
-            side = values.query
-        case HeadLogits():
-            side = values.hidden
-        case _:
-            side = values
+    side: Any = values.hidden if isinstance(values, HeadLogits) else values
+    if isinstance(side, Ragged | QueryKey):
+        side = side.values if isinstance(side, Ragged) else side.query
     if len(side) != rows:
         raise StageError(
             f"cache.signals.{name}: {tuple(side.shape)} was heard for {rows} rows, and a signal has one value per row, "

@@ -7,12 +7,14 @@ what says these tokens: the logits of the token before each. `actions` are those
 import inspect
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ....cache.codecs import Ragged
 from ....cache.spec import SignalSpec
 from ...capture.anatomy import anatomy
 from ...capture.points import Point, parse_point
@@ -23,6 +25,7 @@ from ..inputs.actions import action_ids, base_vocabulary
 from ..inputs.vision_language import KINDS
 from ..signals.signal_schema import Heard, heard_point
 from ..spec import TeacherSpec
+from .head_ear import Cut
 from .hearing import Hearing
 from .loading import load_pretrained
 from .remote_code import load_remote
@@ -62,7 +65,8 @@ class VisionLanguage:
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Heard]:
         """`input_ids`, `attention_mask` and `token_kinds`, each (B, t), padded on the right, with the pixels and what
         else the processor made of B rows -> what was heard."""
-        return self._hearing.run(len(inputs["input_ids"]), lambda: self._read(inputs))
+        cuts: dict[str, Cut] = {}
+        return self._hearing.run(len(inputs["input_ids"]), lambda: self._read(inputs, cuts), cuts)
 
     def facts(self) -> dict[str, Any]:
         return self._hearing.facts()
@@ -77,14 +81,17 @@ class VisionLanguage:
         self._stack.close()
         self._hearing.close()
 
-    def _read(self, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
-        """One pass, and every point that is asked for."""
+    def _read(self, inputs: Mapping[str, Tensor], cuts: dict[str, Cut]) -> dict[str, Any]:
+        """One pass, and every point that is asked for; `cuts` gets how the logits of a span are cut out of all."""
         kinds, mask = inputs[KINDS], inputs["attention_mask"]
         places = self._places(kinds)
         self._ears.forget()
         output = self.model(**self._arguments(inputs, places))
         tokens = self._ears.tokens(mask, kinds, same=places is not None)
         heard = self._ears.collect(tokens)
+        for point in self._wanted:
+            if point.kind == "logits" and (span := _logit_span(point)) is not None:
+                cuts[point.name] = partial(self._of_span, span, tokens=tokens, places=places)
         return {point.name: self._value(point, heard, output, tokens, places) for point in self._wanted}
 
     def _arguments(self, inputs: Mapping[str, Tensor], places: Tensor | None) -> dict[str, Any]:
@@ -123,16 +130,18 @@ class VisionLanguage:
         return span_values(whole, kinds, dict(zip((1, 2), block_spans(point.span), strict=True)))
 
     def _logits(self, point: Point, span: Span, logits: Tensor, tokens: Tokens, places: Tensor | None) -> Any:
-        kinds = predicting(tokens.kinds)
-        if places is None:
-            values = ragged(logits, tokens.mask).values
-        else:
-            values, kinds = logits, kinds[:, places]
-        found = span_values(values, kinds, {0: span})
+        found = self._of_span(span, logits, tokens, places)
         if point.name != "actions":
             return found
         assert isinstance(found, Tensor)
         return found.index_select(-1, self._actions)
+
+    def _of_span(self, span: Span, values: Tensor, tokens: Tokens, places: Tensor | None) -> Tensor | Ragged:
+        """What the head makes, or is given, where it says the tokens of a span."""
+        kinds = predicting(tokens.kinds)
+        if places is None:
+            return span_values(ragged(values, tokens.mask).values, kinds, {0: span})
+        return span_values(values, kinds[:, places], {0: span})
 
 
 def _points(signals: Mapping[str, SignalSpec]) -> list[Point]:

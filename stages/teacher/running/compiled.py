@@ -129,7 +129,7 @@ def _tensors(values: Heard) -> list[Tensor]:
         case QueryKey():
             return [values.query, values.key]
         case HeadLogits():
-            return [values.hidden]
+            return _tensors(values.hidden)
         case _:
             return [values]
 

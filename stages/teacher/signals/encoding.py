@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....cache.codecs import QueryKey, Ragged
+from ....cache.codecs import HeadLogits, QueryKey, Ragged
 from ....cache.errors import CacheError
 from ....cache.format.schema import SignalSchema
 from ...cache_identity import PIXELS
@@ -122,19 +122,22 @@ def _tokens(values: Heard) -> int | None:
     """To how many tokens the rows of a batch are padded, where they differ: to decode more would be waste."""
     if isinstance(values, QueryKey):
         return None if values.lengths is None else int(values.query.shape[2])
+    if isinstance(values, HeadLogits):
+        return _tokens(values.hidden)
     return int(values.lengths.max()) if isinstance(values, Ragged) else None
 
 
 def _encoded(prepared: PreparedBatch, schema: SignalSchema, values: Heard) -> dict[str, torch.Tensor]:
     """The parts on their way to the host."""
-    if isinstance(values, Ragged) and schema.packing is None:
+    kept = values.hidden if isinstance(values, HeadLogits) else values
+    if isinstance(kept, Ragged) and schema.packing is None:
         raise StageFailed(
             f"signal {schema.name}: rows of shard {prepared.shard} differ in length, and those of the first batch did "
             "not: the teacher's inputs must always come with an attention_mask, or never"
         )
-    if isinstance(values, torch.Tensor) and schema.packing is None and tuple(values.shape[1:]) != schema.shape:
+    if isinstance(kept, torch.Tensor) and schema.packing is None and tuple(kept.shape[1:]) != schema.shape:
         raise StageFailed(
-            f"signal {schema.name}: rows of shard {prepared.shard} are {tuple(values.shape[1:])}, and those of the "
+            f"signal {schema.name}: rows of shard {prepared.shard} are {tuple(kept.shape[1:])}, and those of the "
             f"first batch were {schema.shape}. Rows that differ in length are kept where the teacher is called with an "
             "attention_mask; else let its inputs have one size"
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ....cache.codecs import HeadLogits, Packing, QueryKey, Ragged, build_codec
+from ....cache.codecs import SPARSE, HeadLogits, Packing, QueryKey, Ragged, build_codec
 from ....cache.errors import CacheError
 from ....cache.format.schema import SignalSchema
 from ....cache.spec import SignalSpec
@@ -29,8 +29,11 @@ def heard_point(name: str, spec: SignalSpec) -> str:
         )
     if point.kind == "qk":
         raise StageError(f"{place}: {point.name} is heard for `point: attention.{point.index}, codec: factored` alone")
-    if spec.codec == "head" and (point.kind != "logits" or point.span or spec.reduce != "none" or spec.causal):
-        raise StageError(f"{place}: codec head keeps the logits (point: logits), and takes neither reduce nor causal")
+    if spec.codec == "head" and (point.kind != "logits" or spec.reduce not in ("none", "last") or spec.causal):
+        raise StageError(
+            f"{place}: codec head keeps the logits (point: logits), of all tokens or of the last (reduce: last), and "
+            "takes no causal"
+        )
     if spec.codec != "factored":
         return point.name
     if point.kind != "attention" or point.span or spec.reduce != "none" or spec.causal:
@@ -51,7 +54,7 @@ def signal_schema(name: str, spec: SignalSpec, values: Heard, longest: int | Non
         else:
             shape = tuple((values.values if isinstance(values, Ragged) else values).shape[1:])
             schema = _schema(name, spec, shape, written_parameters(spec), _packing(name, spec, values))
-        schema = of_length(schema, longest)
+        schema = of_length(schema, None if isinstance(values, Tensor) else longest)
         schema.parts()
     except CacheError as error:
         raise StageError(f"cache.signals.{name}: {error}") from error
@@ -67,8 +70,10 @@ def of_length(schema: SignalSchema, tokens: int | None) -> SignalSchema:
 
 
 def _head(name: str, spec: SignalSpec, values: HeadLogits) -> SignalSchema:
-    parameters = {**written_parameters(spec), "classes": values.classes}
-    schema = _schema(name, spec, tuple(values.hidden.shape[1:]), parameters, None)
+    parameters, hidden = {**written_parameters(spec), "classes": values.classes}, values.hidden
+    packing = Packing((0,)) if isinstance(hidden, Ragged) else None
+    shape = tuple((hidden.values if isinstance(hidden, Ragged) else hidden).shape[1:])
+    schema = _schema(name, spec, shape, parameters, packing)
     return replace(schema, constants=head_constants(name))
 
 
@@ -90,11 +95,14 @@ def _schema(
 
 
 def _packing(name: str, spec: SignalSpec, values: Tensor | Ragged) -> Packing | None:
-    """Rows that were heard with their lengths are packed, and causal maps are."""
+    """Rows that were heard with their lengths are packed, and causal maps are; and logits of tokens, as many in each
+    row, of which some classes are kept: they are kept token by token."""
     point = parse_point(spec.point or name, paths=True)
     axes = span_axes(point.kind, point.span, spec.reduce) if point.span else token_axes(point.kind, spec.reduce)
     if spec.causal and point.span:
         raise StageError(f"cache.signals.{name}: causal is for whole maps, and {point.name} is a block of one")
     if spec.causal and len(axes) != 2:
         raise StageError(f"cache.signals.{name}: causal is for attention maps, and this signal is none")
+    if spec.codec in SPARSE and isinstance(values, Tensor) and values.ndim == 3 and point.kind in ("logits", "module"):
+        return Packing((0,))
     return Packing(axes, spec.causal, implied=spec.causal) if spec.causal or isinstance(values, Ragged) else None

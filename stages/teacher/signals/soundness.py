@@ -19,7 +19,7 @@ def finite_rows(values: Heard, packing: Packing | None) -> Tensor:
     if isinstance(values, QueryKey):
         return _finite_query_key(values)
     if isinstance(values, HeadLogits):
-        return _finite(values.hidden)
+        return finite_rows(values.hidden, packing)
     if isinstance(values, Ragged):
         return _finite(_silent_padding(values, packing.axes if packing is not None else ()))
     return _finite(values)

@@ -164,7 +164,7 @@ def test_a_language_model_keeps_k_logits_of_every_token(family_job: FamilyJob) -
 @pytest.mark.parametrize(
     ("name", "signals", "teacher", "message"),
     [
-        ("llama", {"logits": {"codec": "head"}}, {}, "codec head keeps one vector a row"),
+        ("llama", {"hidden.1": {"codec": "head"}}, {}, "codec head keeps the logits"),
         ("bert", {"logits": F32}, {}, "BertModel returns no logits"),
         ("bert", {"vision.hidden.1": F32}, {}, "no capture point 'vision.hidden.1'"),
         ("bert", {"encoder.layer.1.outptu": F32}, {}, "did you mean 'encoder.layer.1.output'"),

@@ -103,14 +103,14 @@ def test_a_teacher_whose_logits_are_something_else_is_refused(dtype: torch.dtype
         ear = HeadEar(model)
         logits = model(x)
         if scale == 1.0:
-            assert ear.collect(logits).hidden.shape == (50, 8)
+            assert ear.collect({"logits": logits})["logits"].hidden.shape == (50, 8)
         else:
             with pytest.raises(StageError, match=r"not W h \+ b"):
-                ear.collect(logits)
+                ear.collect({"logits": logits})
         ear.close()
         model(x)
         with pytest.raises(StageError, match="ran 0 times"):
-            ear.collect(logits)
+            ear.collect({"logits": logits})
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,30 @@ def test_the_tower_is_heard_beside_what_the_model_reads_of_it(agent_job: AgentJo
     np.testing.assert_allclose(found["vision.attention.1"], said.attentions[1], atol=3e-5, rtol=3e-5)
 
 
+def test_logits_of_a_span_are_kept_sparse_or_as_what_enters_the_head(agent_job: AgentJob) -> None:
+    signals: dict[str, dict[str, Any]] = {
+        "logits.text": F32,
+        "logits.action": F32,
+        "actions": F32,
+        "text-head": {"point": "logits.text", "codec": "head"},
+        "action-head": {"point": "logits.action", "codec": "head"},
+        "text-top": {"point": "logits.text", "codec": "topk", "k": 4},
+        "action-top": {"point": "logits.action", "codec": "topk", "k": 4},
+        "bins": {"point": "actions", "codec": "pps", "k": 4},
+    }
+    found = build(agent_job("llava", signals))
+    text, action = found["logits.text"], found["logits.action"]
+    of_head = found["text-head"].logits()
+    assert of_head.lengths.tolist() == text.lengths.tolist() == found["text-top"].lengths.tolist()
+    np.testing.assert_allclose(of_head.values, text.values, atol=2e-2)
+    np.testing.assert_allclose(found["action-head"].logits(), action, atol=2e-2)
+    real = np.concatenate([row[:length] for row, length in zip(text.values, text.lengths, strict=True)])
+    np.testing.assert_array_equal(found["text-top"].targets.ids[:, 0], real.argmax(axis=-1))
+    np.testing.assert_array_equal(found["action-top"].targets.ids[:, 0], action.reshape(-1, 320).argmax(axis=-1))
+    np.testing.assert_array_equal(found["bins"].targets.ids[:, 0], found["actions"].reshape(-1, 256).argmax(axis=-1))
+    assert set(found["action-top"].lengths.tolist()) == {action.shape[1]}
+
+
 def test_the_mean_of_a_span_counts_its_tokens_alone(agent_job: AgentJob) -> None:
     signals = {f"{span}-mean": {"point": f"hidden.1.{span}", "reduce": "mean", **F32} for span in ("text", "image")}
     found = build(agent_job("llava", {**signals, "hidden.1.text": F32, "hidden.1.image": F32}))
