@@ -16,6 +16,7 @@ from teachercache.stages.deploy.export.export import Asked, export_student
 from teachercache.stages.deploy.export.facts import Facts
 from teachercache.stages.deploy.export.manifest import read_export
 from teachercache.stages.deploy.export.rows import RealRows
+from teachercache.stages.deploy.predict import open_predictor
 from teachercache.stages.deploy.quantise.export_int8 import Int8, export_int8
 from teachercache.stages.errors import StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student, save_student
@@ -198,3 +199,38 @@ def test_transformers_loads_a_student_without_this_project(tmp_path: Path, chann
     best = json.loads(done.stdout.splitlines()[-1])[0]
     assert best["label"] == labels[int(shares.argmax())]
     assert best["score"] == pytest.approx(float(shares.max()), abs=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transformers_matches_pictures_and_texts_without_this_project(tmp_path: Path, channels: int) -> None:
+    candidate = finished(tmp_path, "transformers:CLIPConfig", {**IMAGE, **TEXT}, CLIP, PAIR, channels)
+    made = export_student(candidate, Asked("hf", tmp_path / "hf"), Facts())
+    assert made.load is not None and made.load["task"] == "zero-shot-image-classification"
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    texts = ["red heart", "a blue car", "tree"]
+    asked = open_predictor(candidate.folder)
+    image = asked.predict(picture)["image_embeds"]
+    words = asked.predict(texts, kind="text")["text_embeds"]
+    cosines = (words @ image) / np.linalg.norm(words, axis=1) / np.linalg.norm(image)
+    assert made.similarity is not None
+    shares = np.exp(made.similarity["scale"] * cosines)
+    code = (
+        "import sys, json; sys.modules['teachercache'] = None\n"
+        "from transformers import AutoModel, pipeline\n"
+        "folder, picture, *texts = sys.argv[1:]\n"
+        "assert type(AutoModel.from_pretrained(folder)).__name__ == 'CLIPModel'\n"
+        "ask = pipeline('zero-shot-image-classification', model=folder)\n"
+        "print(json.dumps(ask(picture, candidate_labels=texts, hypothesis_template='{}')))"
+    )
+    call = [sys.executable, "-c", code, str(tmp_path / "hf"), str(tmp_path / "a.png"), *texts]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = {one["label"]: one["score"] for one in json.loads(done.stdout.splitlines()[-1])}
+    wanted = dict(zip(texts, (shares / shares.sum()).tolist(), strict=True))
+    assert max(wanted.values()) - min(wanted.values()) > 0.01
+    assert found == pytest.approx(wanted, abs=2e-3)
+    script = [sys.executable, str(tmp_path / "hf" / "run.py"), str(tmp_path / "a.png"), *texts]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and str(max(wanted, key=wanted.__getitem__)) in done.stdout, done.stderr
