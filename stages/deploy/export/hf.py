@@ -33,7 +33,7 @@ from .probes import probe_inputs
 
 SHARD = "2GB"
 _LUMA = (0.299, 0.587, 0.114)
-# SigLIP has a pipeline too, which fills every text up to 64 tokens: a student that reads other lengths cannot be asked so.
+# SigLIP has a pipeline too, which fills every text up to 64 tokens: not for a student that reads other lengths.
 _PIPELINES = {
     "ForImageClassification": "image-classification",
     "ForSequenceClassification": "text-classification",
