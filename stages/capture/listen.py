@@ -19,6 +19,7 @@ from .factors import query_key
 from .forward import attention_mask, output_field, sample_count
 from .head import classifier_head, pooled_input
 from .modules import ModuleEars
+from .packed_images import packed_tokens, sequences
 from .points import Point, nearest, parse_point, point_range
 from .ragged import ragged
 from .reduction import token_axes
@@ -139,9 +140,11 @@ class Listener:
 
     def _attention_of(self, point: Point, attention: Mapping[Any, list[Any]], output: Any) -> Any:
         heard = attention.get((point.kind, self._attention[point.name]), [])
+        if (tokens := packed_tokens(output)) is not None:
+            return sequences(point.name, heard, tokens)
         rows = sample_count(self._model, output)
-        if point.kind == "attention" and is_windowed(self._attention[point.name]):
-            heard = [folded(values, rows) for values in heard]
+        if is_windowed(self._attention[point.name]):
+            heard = [folded(point.kind, values, rows) for values in heard]
         sizes = [tuple((values.query if point.kind == "qk" else values).shape) for values in heard]
         if len(sizes) != 1 or sizes[0][0] != rows:
             shapes = ", ".join(map(str, sizes)) or "nothing"

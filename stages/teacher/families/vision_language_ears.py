@@ -98,8 +98,8 @@ class VisionLanguageEars:
         return heard
 
     def _rows(self, part: str, point: str, values: Any, tokens: Tokens) -> Any:
-        if part == "vision" and isinstance(values, Tensor):
-            return _folded(values, len(tokens.mask), f"vision.{point}")
+        if part == "vision":
+            return _of_tower(values, len(tokens.mask), point)
         axes = token_axes(point.partition(".")[0], "none")
         return ragged(values, tokens.mask, axes) if isinstance(values, Tensor) else values
 
@@ -132,6 +132,18 @@ class VisionLanguageEars:
 def _whole(point: Point) -> str:
     """The point of which this one keeps a span, or itself."""
     return f"{point.kind}.{point.index}"
+
+
+def _of_tower(values: Any, rows: int, point: str) -> Any:
+    """What a tower says, as rows; of several sequences in each (tiles, windows) they are an axis of their own."""
+    if isinstance(values, QueryKey):
+        if len(values.query) != rows:
+            raise StageError(
+                f"vision.{point}: {len(values.query)} maps were heard for {rows} rows; as queries and keys one of each "
+                "row alone can be kept: keep it with u8sqrt"
+            )
+        return values
+    return _folded(values, rows, f"vision.{point}")
 
 
 def _folded(values: Tensor, rows: int, point: str) -> Tensor:

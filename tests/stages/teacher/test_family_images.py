@@ -33,7 +33,7 @@ def config(name: str) -> Any:
 
     sizes: dict[str, dict[str, Any]] = {
         "DeiTConfig": {**WIDE, "image_size": SIDE, "patch_size": 8, "initializer_range": 0.3},
-        "SwinConfig": {"image_size": SIDE, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2]}
+        "SwinConfig": {"image_size": SIDE, "patch_size": 2, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 2]}
         | {"window_size": 4, "initializer_range": 0.3},
         "ConvNextConfig": {"hidden_sizes": [8, 12], "depths": [1, 1], "num_stages": 2, "initializer_range": 0.3},
         "ResNetConfig": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
@@ -109,15 +109,19 @@ def test_attention_that_is_none_of_a_sample_is_refused_with_the_reason(classifie
 def test_swin_keeps_the_windows_of_a_sample_beside_its_heads(classifier_job: MakeJob) -> None:
     from transformers import AutoModelForImageClassification
 
-    job = classifier_job("SwinConfig", {"attention.0": F32, "attention.1": F32, "attention.-1": {"codec": "u8sqrt"}})
+    layers = [f"{kind}.{layer}" for kind in ("attention", "qkv") for layer in range(4)]
+    job = classifier_job("SwinConfig", {**dict.fromkeys(layers, F32), "attention.-1": {"codec": "u8sqrt"}})
     build_cache(job)
     cache = open_cache(job.address, job.fingerprint)
     found = cache.read(np.arange(cache.rows), list(job.signals)).signals
     model = AutoModelForImageClassification.from_pretrained(job.folder, attn_implementation="eager").eval()
     said: list[torch.Tensor] = []
+    sides: list[torch.Tensor] = []
     for module in model.modules():
         if type(module).__name__ == "SwinAttention":
             module.register_forward_hook(lambda _, args, output: said.append(output[1]))
+            for side in (module.q_proj, module.k_proj, module.v_proj):
+                side.register_forward_hook(lambda _, args, output: sides.append(output))
     prepare = Preprocessor(job.folder, job.policy.size, job.policy.channels)
     views = Join(cache, job.source, job.policy).views(np.arange(cache.rows))
     with torch.inference_mode():
@@ -125,17 +129,29 @@ def test_swin_keeps_the_windows_of_a_sample_beside_its_heads(classifier_job: Mak
     for layer, maps in enumerate(said):
         windows, heads = len(maps) // cache.rows, maps.shape[1]
         kept = found[f"attention.{layer}"].reshape(cache.rows, windows, heads, *maps.shape[2:])
-        assert windows > 1 or layer
+        assert windows == (4 if layer < 2 else 1)
+        heads_apart = (each.unflatten(-1, (heads, -1)).transpose(1, 2) for each in sides[3 * layer : 3 * layer + 3])
+        stacked = torch.stack([*heads_apart], dim=1)  # (rows x windows, 3, heads, T, d)
         for row in range(cache.rows):
-            expected = maps[row * windows : (row + 1) * windows]
-            np.testing.assert_allclose(kept[row], expected, atol=1e-5)
-    np.testing.assert_allclose(found["attention.-1"], found["attention.1"], atol=1 / 255)
+            mine = slice(row * windows, (row + 1) * windows)
+            np.testing.assert_allclose(kept[row], maps[mine], atol=1e-5)
+            expected = torch.cat(list(stacked[mine]), dim=1)
+            np.testing.assert_allclose(found[f"qkv.{layer}"][row], expected, atol=1e-5)
+    # the second block of the first stage is shifted: tokens of a window that are no neighbours do not see each other
+    assert [bool((maps < 1e-30).any()) for maps in said] == [False, True, False, False]
+    np.testing.assert_allclose(found["attention.-1"], found["attention.3"], atol=1 / 255)
 
 
-@pytest.mark.parametrize("point", ["qkv.0", "attention.2"])
-def test_of_windows_attention_alone_is_heard(classifier_job: MakeJob, point: str) -> None:
-    with pytest.raises(StageError, match="is not one attention per sample|has no attention.2"):
-        build_cache(classifier_job("SwinConfig", {point: F32}))
+@pytest.mark.parametrize(
+    ("signal", "message"),
+    [
+        ({"attention.4": F32}, r"has no attention\.4"),
+        ({"attention.0": {"codec": "factored"}}, "queries and keys do not say: keep it with u8sqrt, not factored"),
+    ],
+)
+def test_what_windows_do_not_say_is_refused(classifier_job: MakeJob, signal: dict[str, Any], message: str) -> None:
+    with pytest.raises(StageError, match=message):
+        build_cache(classifier_job("SwinConfig", signal))
 
 
 def test_what_a_module_says_of_windows_is_refused_as_no_row(classifier_job: MakeJob) -> None:
