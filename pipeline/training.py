@@ -5,9 +5,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from ..cache import Cache
 from ..stages.deploy.held_out_sets import judged_outputs
-from ..stages.device import pick_device
 from ..stages.student.fleet import train_fleet
 from ..stages.student.models.builders import StudentShape
+from ..stages.student.ranks.joining import rank_device
+from ..stages.student.ranks.ranks import ALONE, Ranks
 from ..stages.student.stream.join import Join
 from ..stages.student.stream.stream import Stream
 from ..stages.student.sweep.score import sweep_name
@@ -37,19 +38,23 @@ def train_students(config: Config, stop: Callable[[], bool], names: Collection[s
 
 
 def train_trials(
-    config: Config, trials: Sequence[Trial], stop: Callable[[], bool], patience: float | None = None
+    config: Config,
+    trials: Sequence[Trial],
+    stop: Callable[[], bool],
+    patience: float | None = None,
+    ranks: Ranks = ALONE,
 ) -> list[TrialResult]:
     """Train those trials that are not finished, and say how each ended; of a study of which all trials so far are among
     them, those that it chooses next too. With `patience` (seconds) another process that trains one of them is no error,
-    but waited for a while."""
+    but waited for a while. Of several `ranks` all call this."""
     whole = [study for study in studies_of(config, trials) if is_whole(config, study, trials)]
     if not whole:
-        return _train_fleet(config, trials, stop, patience, study_rungs(config, trials))
+        return _train_fleet(config, trials, stop, patience, study_rungs(config, trials), ranks)
     led = {study.student.name for study in whole}
     results: list[TrialResult] = []
 
     def train(round_trials: Sequence[Trial], rungs: StudyRungs) -> list[TrialResult]:
-        results.extend(_train_fleet(config, round_trials, stop, patience, rungs))
+        results.extend(_train_fleet(config, round_trials, stop, patience, rungs, ranks))
         return results
 
     others = [trial for trial in trials if sweep_name(trial.student) not in led]
@@ -63,21 +68,23 @@ def _train_fleet(
     stop: Callable[[], bool],
     patience: float | None,
     rungs: StudyRungs | None,
+    ranks: Ranks,
 ) -> list[TrialResult]:
     require_competitors(config, trials)
     cache, join = open_joined(config)
     with watched_fleet(counted(len(trials), "trial")) as view:
         results = train_fleet(
             trials,
-            open_stream(config, cache, join, trials),
+            open_stream(config, cache, join, trials, ranks),
             student_shape(config, cache),
             config.run / "students",
             config.train,
-            pick_device(config.train.device),
+            rank_device(config.train.device, ranks),
             stop,
             view.show,
             patience,
             rungs,
+            ranks,
         )
     _tell(config, results)
     return results
@@ -115,12 +122,15 @@ def chosen_trials(config: Config, names: Collection[str] = (), text: str | None 
     return tuple(trial for trial in trials if trial.name in kept)
 
 
-def open_stream(config: Config, cache: Cache, join: Join, trials: Collection[Trial]) -> Stream:
-    """The stream that these trials share; it reads the signals that they need and no other."""
-    device = pick_device(config.train.device)
+def open_stream(config: Config, cache: Cache, join: Join, trials: Collection[Trial], ranks: Ranks = ALONE) -> Stream:
+    """The stream that these trials share; it reads the signals that they need and no other, and of several `ranks` the
+    rows of this one."""
+    if config.train.batch_size < ranks.size:
+        raise ConfigError(f"train.batch_size: {config.train.batch_size} rows are too few for {ranks.size} processes")
+    device = rank_device(config.train.device, ranks)
     signals = [name for name in needed_signals(trials) if name in cache.manifest.signals]
     shuffled, fields = needs_shuffled(trials), needed_fields(trials)
-    return Stream(cache, join, config.train, signals, device, shuffled, needed_sources(trials), fields)
+    return Stream(cache, join, config.train, signals, device, shuffled, needed_sources(trials), fields, ranks.division)
 
 
 def student_shape(config: Config, cache: Cache) -> StudentShape:

@@ -3,6 +3,7 @@
 from ..config import load_config, read_again
 from ..console import console
 from ..interruption import interruptible
+from ..together import refuse_ranks
 from .arguments import ConfigPath, LaunchDryRun, LaunchName, chosen_launch
 
 
@@ -13,6 +14,7 @@ def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = F
 
     The same command again continues where it stopped, and does nothing twice.
     """
+    refuse_ranks("run", "build the cache first, then start `train` with torchrun")
     loaded = load_config(config)
     elsewhere = chosen_launch(loaded, launch, dry_run)
     if elsewhere is not None:

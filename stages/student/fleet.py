@@ -19,6 +19,7 @@ from .files.identity import claim_folder, trial_identity
 from .files.lock import Patience, folder_lock
 from .files.saved import is_saved
 from .models.builders import StudentShape, origin_fingerprint
+from .ranks.ranks import ALONE, RankFailed, Ranks
 from .spec import TrainSpec
 from .stream.batch_stream import BatchStream
 from .sweep.halving import HalvingRungs
@@ -26,8 +27,9 @@ from .sweep.rungs import Rungs
 from .sweep.stopped import note_stop
 from .tracking.tracker import require_trackers
 from .trial.assembly import assemble, shape_of
+from .trial.failure import failure_reason
 from .trial.learner import Learner, PhaseParts
-from .trial.training import Training, TrialResult, failure_reason, note_failure
+from .trial.training import Training, TrialResult, note_failure
 from .trial.trial import Trial, needs_labels
 from .waves import Waves
 
@@ -58,23 +60,22 @@ def train_fleet(
     progress: Callable[[FleetProgress], None] = lambda _: None,
     patience: float | None = None,
     rungs: Rungs | None = None,
+    ranks: Ranks = ALONE,
 ) -> list[TrialResult]:
     """Train `trials` below the folder `students`, and return how each ended, in their order.
 
     The same call again continues where it stopped and trains no finished trial. A trial that fails is dropped with its
     reason, and the others go on. Another process that trains one of them is an error, or with `patience` is waited for
     that many seconds and then run beside: both would end with a whole student. `rungs` say which trials stop early;
-    left out, `train.halving` does. Raises StageError before the first step for settings that cannot work and folders
-    that other settings began, Interrupted (after checkpoints) once `stop()` is true, StageFailed when every trial
-    failed.
+    left out, `train.halving` does. Several `ranks` make the same call, each with a stream of its part of the batches;
+    the first writes. Raises StageError before the first step for settings that cannot work and folders that other
+    settings began, Interrupted (after checkpoints) once `stop()` is true, StageFailed when every trial failed.
     """
-    fleet = _Fleet(stream, shape, students, train, device, rungs or HalvingRungs(train))
+    fleet = _Fleet(stream, shape, students, train, device, rungs or HalvingRungs(train), ranks)
     with ExitStack() as held, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         waiting = None if patience is None else Patience(time.monotonic() + patience, stop)
-        for trial in trials:
-            held.enter_context(folder_lock(trial.folder(students), waiting))
-        results = fleet.open(trials)
-        fleet.run(trials, results, stop, progress)
+        results = ranks.first_says(lambda: fleet.open(trials, held, waiting))
+        fleet.run(trials, results, lambda: ranks.any(stop()), progress)
     if trials and all(result.status == "failed" for result in results.values()):
         reasons = "\n  ".join(f"{name}: {result.reason}" for name, result in results.items())
         raise StageFailed(f"every trial failed:\n  {reasons}")
@@ -82,16 +83,22 @@ def train_fleet(
 
 
 def check_fleet(
-    trials: Sequence[Trial], stream: BatchStream, shape: StudentShape, train: TrainSpec, rungs: Rungs | None = None
+    trials: Sequence[Trial],
+    stream: BatchStream,
+    shape: StudentShape,
+    train: TrainSpec,
+    rungs: Rungs | None = None,
+    several: bool = False,
 ) -> None:
-    """Build each student and objective once, and nothing else. Raises StageError for what cannot work."""
+    """Build each student and objective once, and nothing else. Raises StageError for what cannot work, and for what
+    `several` processes cannot do together."""
     require_trackers(train.track)
     rungs = rungs or HalvingRungs(train)
     _ = rungs.steps
     if needs_labels(trials):
         stream.require_labels()
     for trial in {(trial.student.name, trial.arm): trial for trial in trials}.values():
-        _, phases = assemble(trial, stream, shape, train.steps)
+        _, phases = assemble(trial, stream, shape, train.steps, several)
         rungs.check(trial, (name for part in phases for name in part.objective.weights({})))
 
 
@@ -105,9 +112,13 @@ class _Fleet:
     train: TrainSpec
     device: torch.device
     rungs: Rungs
+    ranks: Ranks = ALONE
 
-    def open(self, trials: Sequence[Trial]) -> dict[str, TrialResult]:
-        """Results of trials that are over. Raises StageError for what cannot work, before any step."""
+    def open(self, trials: Sequence[Trial], held: ExitStack, waiting: Patience | None) -> dict[str, TrialResult]:
+        """Results of trials that are over; the folders of all are locked until `held` ends. Raises StageError for what
+        cannot work, before any step."""
+        for trial in trials:
+            held.enter_context(folder_lock(trial.folder(self.students), waiting))
         require_trackers(self.train.track)
         for trial in trials:
             inputs, fingerprint = self.stream.input_shapes(trial.student.takes), self.stream.cache_fingerprint
@@ -117,7 +128,7 @@ class _Fleet:
         results = {trial.name: ended for trial in trials if (ended := self._ended(trial)) is not None}
         todo = [trial for trial in trials if trial.name not in results]
         if len(todo) > (self.train.at_once or len(todo)):  # else the first wave checks them all
-            check_fleet(todo, self.stream, self.shape, self.train, self.rungs)
+            check_fleet(todo, self.stream, self.shape, self.train, self.rungs, self.ranks.size > 1)
         if needs_labels(todo):
             self.stream.require_labels()
         _ = self.rungs.steps
@@ -141,16 +152,21 @@ class _Fleet:
                 self._stop_weak(trials, results, until)
 
     def _stop_weak(self, trials: Sequence[Trial], results: dict[str, TrialResult], step: int) -> None:
+        results |= self.ranks.first_says(lambda: self._stopped(trials, results, step))
+
+    def _stopped(
+        self, trials: Sequence[Trial], results: Mapping[str, TrialResult], step: int
+    ) -> dict[str, TrialResult]:
         there = [one for one in trials if one.name not in results or results[one.name].status != "stopped"]
-        for weak in self.rungs.weak(there, self.students, step):
-            if weak.trial.name not in results:
-                results[weak.trial.name] = note_stop(weak, weak.trial.folder(self.students))
+        weak = [one for one in self.rungs.weak(there, self.students, step) if one.trial.name not in results]
+        return {one.trial.name: note_stop(one, one.trial.folder(self.students)) for one in weak}
 
     def _open_wave(
         self, wave: Sequence[Trial], results: dict[str, TrialResult]
     ) -> tuple[list[Training], list[TrialResult]]:
         """The trials of a wave, each ready at its own step, and the failures of those that found no memory."""
-        built = [(trial, *assemble(trial, self.stream, self.shape, self.train.steps)) for trial in wave]
+        several = self.ranks.size > 1
+        built = [(trial, *assemble(trial, self.stream, self.shape, self.train.steps, several)) for trial in wave]
         built.reverse()
         for trial, _, phases in built:
             self.rungs.check(trial, (name for part in phases for name in part.objective.weights({})))
@@ -217,8 +233,17 @@ class _Fleet:
     def _begin(self, trial: Trial, student: nn.Module, phases: Sequence[PhaseParts]) -> Training | TrialResult:
         """A trial on the device at its last checkpoint; a failed one when it does not fit there."""
         folder = trial.folder(self.students)
+
+        def begin() -> Training:
+            learner = Learner(trial, student, phases, self.device, self.ranks)
+            shape = shape_of(trial.student, self.stream, self.shape)
+            return Training(learner, folder, shape, self.train, self.ranks)
+
         try:
-            learner = Learner(trial, student, phases, self.device)
-            return Training(learner, folder, shape_of(trial.student, self.stream, self.shape), self.train)
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            return note_failure(trial, folder, 0, failure_reason(error))
+            training = self.ranks.attempt(begin)
+        except (MemoryError, torch.OutOfMemoryError, RankFailed) as error:
+            if isinstance(error, RankFailed) and not error.no_memory:
+                raise
+            return note_failure(trial, folder, 0, failure_reason(error), written=self.ranks.is_first)
+        training.meet()
+        return training

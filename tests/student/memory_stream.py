@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from teachercache.stages.student.inputs.shape import InputShape
 from teachercache.stages.student.models.builders import StudentShape
 from teachercache.stages.student.objective.sample_weight import sureness
 from teachercache.stages.student.objective.spec import SampleWeightSpec
+from teachercache.stages.student.ranks.division import WHOLE, Division
 from teachercache.stages.student.spec import InputSource, StudentSpec, TrainSpec
-from teachercache.stages.student.stream.batch import Batch
+from teachercache.stages.student.stream.batch import Batch, WholeBatch
+from teachercache.stages.student.trial.rows import target_rows
 from teachercache.stages.student.trial.trial import plan_trials
 
 CLASSES, SIDE, WIDTH, ROWS = 5, 12, 6, 96
@@ -32,9 +35,13 @@ SHAPE = StudentShape(CLASSES, 1, SIDE)
 
 
 class MemoryStream:
-    """Batch t is drawn from (seed, t). `labelled` hides the labels of all rows but the first of each batch."""
+    """Batch t is drawn from (seed, t). `labelled` hides the labels of all rows but the first of each batch. With a
+    `division` each batch is that part of it."""
 
-    def __init__(self, train: TrainSpec, shuffled: bool = True, labels: bool = True) -> None:
+    def __init__(
+        self, train: TrainSpec, shuffled: bool = True, labels: bool = True, division: Division = WHOLE
+    ) -> None:
+        self._division = division
         draw = np.random.default_rng(7)
         self.labels = draw.integers(0, CLASSES, ROWS)
         patterns = draw.integers(0, 256, (CLASSES, SIDE, SIDE, 1))
@@ -70,7 +77,24 @@ class MemoryStream:
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         for step in range(start, stop):
-            yield self._batch(step)
+            yield self._part(self._batch(step))
+
+    def _part(self, batch: Batch) -> Batch:
+        if self._division.size == 1:
+            return batch
+        places = self._division.places(len(batch.rows), batch.labelled)
+        own = torch.from_numpy(places)
+        assert batch.views is not None
+        return replace(
+            batch,
+            rows=batch.rows[places],
+            views=batch.views[own],
+            labels=batch.labels[own],
+            labelled=int((places < batch.labelled).sum()),
+            signals={name: target_rows(values, own) for name, values in batch.signals.items()},
+            shuffled={name: target_rows(values, own) for name, values in batch.shuffled.items()},
+            whole=WholeBatch(batch.rows, batch.labelled, places, batch.labels),
+        )
 
     def _batch(self, step: int) -> Batch:
         train = self._train

@@ -24,6 +24,7 @@ from teachercache.stages.student.objective.sample_weight import sample_weights
 from teachercache.stages.student.objective.spec import SampleWeightSpec
 from teachercache.stages.student.spec import StudentSpec
 from teachercache.stages.student.trial.arms import Lesson
+from teachercache.stages.student.trial.rows import as_parts, lesson_rows
 from teachercache.stages.student.trial.trial import Trial, needed_signals
 
 ROWS = 6
@@ -320,3 +321,24 @@ def test_a_cache_without_its_teachers_scale_says_so() -> None:
     with pytest.raises(StageError, match="the cache keeps no logit_scale of its teacher; give a number"):
         build(term, kept=Kept(None))
     build({**term, "scale": 10.0, "target_scale": 20.0}, kept=Kept(None))
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+@pytest.mark.parametrize(
+    "term",
+    [
+        {"loss": "cross_entropy"},
+        {"loss": "cross_entropy", "label": "cell"},
+        {"loss": "dkd", "signal": "one"},
+        {"loss": "kl", "signal": "one"},
+    ],
+)
+def test_parts_of_a_batch_sum_up_to_its_mean_where_some_labels_are_not_known(term: dict[str, Any], cut: int) -> None:
+    objective, given, whole = build(term), outputs(), lesson()
+    (name,), (count,) = objective.counts(whole).keys(), objective.counts(whole).values()
+    wanted, found = objective(given, whole)[0], torch.zeros(())
+    for places in (torch.arange(cut), torch.arange(cut, ROWS)):
+        part = lesson_rows(as_parts(whole), places)
+        assert objective.counts(part) == {name: count}
+        found = found + objective.rows({key: values[places] for key, values in given.items()}, part)[name].sum() / count
+    torch.testing.assert_close(found, wanted)

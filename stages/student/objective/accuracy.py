@@ -23,8 +23,8 @@ def answers_of(terms: Sequence[Term], outputs: Mapping[str, Tensor], lesson: Les
     return outputs[spec.output][: lesson.labelled].detach(), labels[: lesson.labelled]
 
 
-def accuracy(answers: Sequence[Answers]) -> float | None:
-    """The share of rows with a label whose likeliest class it is; None when no row has one. Waits for the device."""
+def right_and_known(answers: Sequence[Answers]) -> tuple[int, int]:
+    """How many rows with a label have it as their likeliest class, of how many that have one. Waits for the device."""
     right = sum(int(((logits.argmax(-1) == labels) & (labels >= 0)).sum()) for logits, labels in answers)
     known = sum(int((labels >= 0).sum()) for _, labels in answers)
-    return right / known if known else None
+    return right, known

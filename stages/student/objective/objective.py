@@ -62,8 +62,11 @@ class Objective(nn.Module):
         }
 
     def counts(self, lesson: Lesson) -> dict[str, int]:
-        """{term: how many rows of a lesson it reads}."""
-        return {term.name: lesson.labelled if term.spec.reads_labels else lesson.rows for term in self.terms}
+        """{term: how many rows of a lesson it reads}; of the whole where the lesson is a part."""
+        rows, labelled = lesson.rows, lesson.labelled
+        if lesson.whole is not None:
+            rows, labelled = lesson.whole.rows, len(lesson.whole.labels)
+        return {term.name: labelled if term.spec.reads_labels else rows for term in self.terms}
 
     def rows(
         self,

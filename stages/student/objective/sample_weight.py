@@ -33,9 +33,10 @@ def sample_weights(spec: SampleWeightSpec, targets: Sequence[Target], rows: int)
         return normalised(weights.clamp(0, 1))
 
 
-def normalised(weights: Tensor) -> Tensor:
-    """`weights` (n,) over their mean; ones where all are 0."""
-    mean = weights.mean() if len(weights) else weights.new_tensor(0.0)
+def normalised(weights: Tensor, whole: Tensor | None = None) -> Tensor:
+    """`weights` (n,) over their mean, or over that of the `whole` that they are a part of; ones where all are 0."""
+    whole = weights if whole is None else whole
+    mean = whole.mean() if len(whole) else whole.new_tensor(0.0)
     return torch.where(mean > 0, weights / mean.where(mean > 0, 1.0), torch.ones_like(weights))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..losses import LOSSES
@@ -69,7 +70,17 @@ def _against_labels(term: Term, step: Step) -> Tensor:
     found = LOSSES[spec.loss].function(output, target, **loss_options(spec, step.numbers), **masked)
     if not LOSSES[spec.loss].labels or labels.ndim > 1:
         return found
-    return found * normalised((labels >= 0).to(found.dtype))
+    return found * _known(spec, lesson, found.dtype)
+
+
+def _known(spec: TermSpec, lesson: Lesson, dtype: torch.dtype) -> Tensor:
+    """Which labelled rows have a label, (n,), over the share of those that have one: in the whole, where the lesson is
+    a part of one."""
+    there = (_labels(spec, lesson) >= 0).to(dtype)
+    if lesson.whole is None:
+        return normalised(there)
+    labels = lesson.whole.labels if spec.label is None else lesson.whole.fields[spec.label]
+    return normalised(there, (labels >= 0).to(dtype))
 
 
 def _labels(spec: TermSpec, lesson: Lesson) -> Tensor:
@@ -143,7 +154,7 @@ def _beside_labels(term: Term, step: Step, output: Tensor, target: Target, optio
     labels, count = _labels(term.spec, step.lesson), step.lesson.labelled
     there = labels >= 0
     found = LOSSES[term.spec.loss].function(output[:count], target[:count], labels.clamp_min(0), **options)
-    rows: Tensor = found.where(there, 0.0) * normalised(there.to(found.dtype))
+    rows: Tensor = found.where(there, 0.0) * _known(term.spec, step.lesson, found.dtype)
     return rows
 
 

@@ -15,6 +15,18 @@ Target = Tensor | Ragged | SparseLogits | SampledTargets | HeadLogits | TokenLog
 
 
 @dataclass(frozen=True, slots=True)
+class WholeBatch:
+    """The batch of which this process has one part: `rows` (B,) and `labelled` of all of it, the `places` in it (n,)
+    int64, ascending, of the part, and every row's `labels` and `fields`."""
+
+    rows: np.ndarray
+    labelled: int
+    places: np.ndarray
+    labels: Tensor
+    fields: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """B rows joined to their signals.
 
@@ -24,7 +36,7 @@ class Batch:
     other samples, empty when no trial is a shuffled control. `find_ids` says whose the rows are. `columns` are what
     students see beside images, by what they are made of; `fields` the label fields that terms read, (B, ...), int64 or
     float32, of which rows [0:labelled] count. `samples` and `partners` (B,) int64 are the numbers of the samples whose
-    `signals` and `shuffled` these are.
+    `signals` and `shuffled` these are. `whole` is there where other processes have the other rows of the batch.
     """
 
     step: int
@@ -39,6 +51,7 @@ class Batch:
     fields: Mapping[str, Tensor] = field(default_factory=dict)
     samples: Tensor | None = None
     partners: Tensor | None = None
+    whole: WholeBatch | None = None
 
     @property
     def ids(self) -> np.ndarray:

@@ -3,125 +3,43 @@
 import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ....cache import Cache, HeadLogits, SignalSchema
-from ...cache_identity import PIXELS
 from ...errors import StageError
 from ...worker_errors import HandsOver, raised
 from ...worker_signals import held_back, outlive_signals
-from ..inputs.columns import Column
 from ..inputs.feed import Feed
 from ..inputs.kept import MEMORY
-from ..inputs.labels import LabelField, LabelShape, read_labels
+from ..inputs.labels import LabelShape, read_labels
 from ..inputs.shape import InputShape
 from ..objective.kept import Kept, KeptOfCache
 from ..objective.scores import sample_scores
 from ..objective.spec import SampleWeightSpec
+from ..ranks.division import WHOLE, Division
 from ..spec import InputSource, InputSpec, TrainSpec
-from .batch import Batch, Target
+from .batch import Batch, Target, WholeBatch
+from .host_batches import HostBatch, HostBatches, Parts
 from .join import Join
 from .mixed_rows import mixed_rows
-from .pinned import as_tensors, pinned_parts
 from .plan import StepPlan
 
 _AHEAD = 2  # batches that wait for the device
 
 _IMAGES = {InputSource(image=InputSpec()): "input"}
 
-Parts = dict[str, dict[str, torch.Tensor]]
-
-
-@dataclass(frozen=True, slots=True)
-class HostBatch:
-    """A joined batch on the host: encoded parts, not yet decoded."""
-
-    step: int
-    rows: np.ndarray
-    views: torch.Tensor | None
-    labels: torch.Tensor
-    labelled: int
-    signals: Parts
-    shuffled: Parts
-    columns: Mapping[InputSource, Column]
-    fields: Mapping[str, torch.Tensor]
-
-    def pin_memory(self) -> "HostBatch":
-        """Called by the DataLoader's pinning thread: copies to the device then overlap with its work."""
-        return replace(
-            self,
-            views=None if self.views is None else self.views.pin_memory(),
-            labels=self.labels.pin_memory(),
-            signals=_pinned(self.signals),
-            shuffled=_pinned(self.shuffled),
-            columns={source: column.pin_memory() for source, column in self.columns.items()},
-            fields={name: values.pin_memory() for name, values in self.fields.items()},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class HostBatches(Dataset[HostBatch]):
-    """Item t is batch t; a pure function of t, so any worker may make it. Nothing was read before item `first`. With
-    `pinned` signals are gathered straight into pinned memory, which a worker process cannot do."""
-
-    cache: Cache
-    feed: Feed
-    fields: Mapping[str, LabelField]
-    plan: StepPlan
-    signals: Sequence[str]
-    shuffled: bool
-    hide_labels: bool
-    first: int = 0
-    pinned: bool = False
-
-    def __getitem__(self, step: int) -> HostBatch:
-        self._prefetch(step)
-        chosen = self.plan.step(step)
-        rows = chosen.rows
-        samples = self.plan.label_samples(rows, step)
-        labels = self.plan.labels[samples]
-        fields = {name: field.values[samples] for name, field in self.fields.items()}
-        if self.hide_labels:
-            for hidden, nothing in ((labels, -1), *((values, 0) for values in fields.values())):
-                hidden[chosen.labelled :] = nothing
-        partners = self.plan.partners(rows) if self.shuffled else rows
-        return HostBatch(
-            step,
-            rows,
-            self.feed.views(rows),
-            torch.from_numpy(labels),
-            chosen.labelled,
-            self._read(rows),
-            self._read(partners) if self.shuffled else {},
-            self.feed.columns(rows, self.pinned),
-            {name: torch.from_numpy(values) for name, values in fields.items()},
-        )
-
-    def _prefetch(self, step: int) -> None:
-        pixels = [PIXELS] if self.feed.images and PIXELS in self.cache.manifest.signals else []
-        for starts, stops in self.plan.ahead(step, step == self.first):
-            self.cache.prefetch([*self.signals, *pixels], starts, stops)
-
-    def _read(self, rows: np.ndarray) -> Parts:
-        return {name: self._encoded(name, rows) for name in self.signals}
-
-    def _encoded(self, name: str, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        if not self.pinned:
-            return {part: torch.from_numpy(x) for part, x in self.cache.encoded(name, rows).items()}
-        there = pinned_parts(self.cache.manifest.signals[name], len(rows))
-        return as_tensors(self.cache.encoded(name, rows, {part: x.numpy() for part, x in there.items()}), there)
-
 
 class Stream:
     """Batches of a complete cache joined to its source, on a device.
 
-    Only `signals`, `sources` (what students see; images when left out) and the label `fields` are read. Raises
-    CacheError for a cache with missing shards or signals, and as Feed and read_labels do.
+    Only `signals`, `sources` (what students see; images when left out) and the label `fields` are read, and of each
+    batch the part that `division` says. Raises CacheError for a cache with missing shards or signals, and as Feed and
+    read_labels do.
     """
 
     def __init__(
@@ -134,6 +52,7 @@ class Stream:
         shuffled: bool,
         sources: Mapping[InputSource, str] | None = None,
         fields: Sequence[str] = (),
+        division: Division = WHOLE,
     ) -> None:
         cache.require_complete(signals)
         self._cache, self._join, self._train, self._device = cache, join, train, device
@@ -148,7 +67,7 @@ class Stream:
         read = {name: found[name] for name in fields}
         hide = train.labelled is not None
         self.kept: Kept = KeptOfCache(cache)
-        self._host = HostBatches(cache, feed, read, self.plan, tuple(signals), shuffled, hide)
+        self._host = HostBatches(cache, feed, read, self.plan, tuple(signals), shuffled, hide, division=division)
         for name in fields:
             self._require_field(name)
 
@@ -225,7 +144,12 @@ class Stream:
             {name: values.to(self._device, non_blocking=True) for name, values in host.fields.items()},
             self._samples(host.rows),
             self._samples(self.plan.partners(host.rows)) if host.shuffled else None,
+            None if host.whole is None else self._whole(host.whole),
         )
+
+    def _whole(self, whole: WholeBatch) -> WholeBatch:
+        fields = {name: values.to(self._device) for name, values in whole.fields.items()}
+        return replace(whole, labels=whole.labels.to(self._device), fields=fields)
 
     def _samples(self, rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(rows // self._cache.manifest.views).to(self._device, non_blocking=True)
@@ -238,10 +162,6 @@ class Stream:
             decoded = self._cache.codec(name).decode(there, self.signals[name].shape)
             found[name] = cast(Target, decoded.logits() if isinstance(decoded, HeadLogits) else decoded)
         return found
-
-
-def _pinned(parts: Parts) -> Parts:
-    return {name: {part: x.pin_memory() for part, x in found.items()} for name, found in parts.items()}
 
 
 def _ahead(batches: HostBatches, start: int, stop: int) -> Iterator[HostBatch]:

@@ -20,9 +20,20 @@ from .spec import PhaseSpec, SelectSpec
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """What a lesson is a part of, where rows are divided: how many `rows`, and the labels and label fields (n, ...) of
+    the labelled ones among them. Means are over all of it."""
+
+    rows: int
+    labels: Tensor
+    fields: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
 class Lesson:
     """What a trial sees of a batch: its first `rows` rows, their labels and label fields, of which [0:labelled] count,
-    and targets. `samples` (rows,) int64 are the numbers of the samples whose signals these are."""
+    and targets. `samples` (rows,) int64 are the numbers of the samples whose signals these are. `whole` is what it is a
+    part of; None for one that is whole."""
 
     rows: int
     labels: Tensor
@@ -30,6 +41,7 @@ class Lesson:
     signals: Mapping[str, Target]
     fields: Mapping[str, Tensor] = field(default_factory=dict)
     samples: Tensor | None = None
+    whole: Whole | None = None
 
 
 def arm_course(student: StudentSpec, arm: Arm) -> tuple[PhaseSpec, ...]:
@@ -68,9 +80,20 @@ def _drawn(phase: PhaseSpec) -> PhaseSpec:
 
 def lesson(batch: Batch, arm: Arm) -> Lesson:
     """The part of a batch that an arm may see."""
+    whole = _whole(batch, arm)
     if arm == "labels-only":
         rows = batch.labelled
-        return Lesson(rows, batch.labels[:rows], rows, {}, {name: x[:rows] for name, x in batch.fields.items()})
+        fields = {name: x[:rows] for name, x in batch.fields.items()}
+        return Lesson(rows, batch.labels[:rows], rows, {}, fields, whole=whole)
     shuffled = arm == "shuffled-cache"
     signals, samples = (batch.shuffled, batch.partners) if shuffled else (batch.signals, batch.samples)
-    return Lesson(len(batch.labels), batch.labels, batch.labelled, signals, batch.fields, samples)
+    return Lesson(len(batch.labels), batch.labels, batch.labelled, signals, batch.fields, samples, whole)
+
+
+def _whole(batch: Batch, arm: Arm) -> Whole | None:
+    whole = batch.whole
+    if whole is None:
+        return None
+    count = whole.labelled
+    rows = count if arm == "labels-only" else len(whole.rows)
+    return Whole(rows, whole.labels[:count], {name: x[:count] for name, x in whole.fields.items()})

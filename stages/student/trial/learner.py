@@ -3,22 +3,27 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..files.checkpoint import Checkpoint
 from ..files.history import Record
 from ..inputs.columns import SharedInputs
-from ..objective.accuracy import Answers, accuracy, answers_of
+from ..objective.accuracy import Answers, answers_of, right_and_known
 from ..objective.balance import Balance
 from ..objective.objective import Objective
 from ..pruning.importance import TaylorScores
 from ..pruning.picks import picked
 from ..pruning.pruning import Pruning
+from ..ranks.ranks import ALONE, Ranks
+from ..ranks.step import Sums, exchanged, follow_buffers
+from ..rounding.fake_quantise import fake_quantised
 from ..schedule import value_at
 from ..stream.batch import Batch
 from .arms import Lesson, lesson
@@ -27,7 +32,7 @@ from .course import Phase
 from .optimizer import build_optimizer, learning_rate, skip_unless_finite
 from .randomness import derive_seed, seed_step
 from .resizing import kept_states
-from .rows import input_rows, lesson_rows, micro_batches
+from .rows import as_parts, input_rows, lesson_rows, micro_batches, selected_rows
 from .selection import Selection
 from .trial import Trial
 from .watch import Watch
@@ -50,10 +55,18 @@ class PhaseParts:
 
 
 class Learner:
-    """A student and what it needs to take steps. `step` counts the steps it has taken."""
+    """A student and what it needs to take steps. `step` counts the steps it has taken. Of several `ranks` each takes
+    its part of a step, and all have the same student after it."""
 
-    def __init__(self, trial: Trial, student: nn.Module, phases: Sequence[PhaseParts], device: torch.device) -> None:
-        self.trial, self.step, self.seconds = trial, 0, 0.0
+    def __init__(
+        self,
+        trial: Trial,
+        student: nn.Module,
+        phases: Sequence[PhaseParts],
+        device: torch.device,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.trial, self.step, self.seconds, self._ranks = trial, 0, 0.0, ranks
         self.device, self._phases, self.pruning = device, tuple(phases), phases[0].pruning
         self._beside = nn.ModuleList(part.objective for part in phases).to(device).train()
         self._balances = nn.ModuleList(part.balance or nn.Identity() for part in phases).to(device)
@@ -69,33 +82,42 @@ class Learner:
         self._answers: list[Answers] = []  # of the last step
 
     def advance(self, batch: Batch, shared: SharedInputs) -> None:
-        """Take one step on a batch. Dropout is drawn from (seed, step): it knows no other trial and no past."""
+        """Take one step on a batch. Dropout is drawn from (seed, step, rank): it knows no other trial and no past."""
         started = perf_counter()
+        loss, terms = exchanged(self._ranks, partial(self._look_and_learn, batch, shared), lambda: self._trained)
+        norm = self._descend()
+        follow_buffers(self._ranks, self.student, self._beside)
+        self.watch.note(self.step, loss, norm)
+        self._last = loss, terms, norm, self._optimizer.param_groups[0]["lr"]
+        self.step += 1
+        if self.average is not None:
+            self.average.update(self.step)
+        self.seconds += perf_counter() - started
+
+    def _look_and_learn(self, batch: Batch, shared: SharedInputs) -> Sums:
+        """All of a step up to the gradients: of this process's rows, where there are others."""
         if self.pruning is not None and self.pruning.due(self.step):
             self._prune(self.pruning)
         now = self._begin_step()
         seen = lesson(batch, self.trial.arm)
         inputs = shared.augmented(self.trial.student.augment).inputs(self.trial.student.takes, seen.rows)
-        chosen = self._chosen(now, batch, seen)
-        if chosen is not None:
-            seen, inputs = lesson_rows(seen, chosen), input_rows(inputs, chosen)
-        seed_step(derive_seed("step", self.trial.seed, self.step), self.device)
-        rate = self._set_rate(now.phase)
-        loss, terms, norm = self._learn(now, seen, inputs)
-        self.watch.note(self.step, loss, norm)
-        self._last = loss, terms, norm, rate
-        self.step += 1
-        if self.average is not None:
-            self.average.update(self.step)
-        self.seconds += perf_counter() - started
+        places = self._chosen(now, batch, seen)
+        if places is not None:
+            seen, chosen = selected_rows(seen, places, batch.whole)
+            inputs = input_rows(inputs, chosen)
+        rank = self._ranks.rank
+        seed_step(derive_seed("step", self.trial.seed, self.step, *([rank] if rank else [])), self.device)
+        self._set_rate(now.phase)
+        return self._learn(now, seen, inputs)
 
     def record(self) -> Record:
         """The last step's numbers; `watch.look()` comes first. Waits for the device."""
         assert self._last is not None, "no step was taken"
         loss, terms, norm, rate = self._last
         values = {name: float(value) for name, value in terms.items()}
-        right = accuracy(self._answers)
-        return Record(self.step, float(loss), values, rate, float(norm), self.seconds, self.watch.skipped, right)
+        right, known = self._ranks.total(right_and_known(self._answers))
+        share = right / known if known else None
+        return Record(self.step, float(loss), values, rate, float(norm), self.seconds, self.watch.skipped, share)
 
     def checkpoint(self) -> Checkpoint:
         """All that the next step depends on."""
@@ -168,38 +190,40 @@ class Learner:
             self._now = now
         return now
 
-    def _chosen(self, now: PhaseParts, batch: Batch, seen: Lesson) -> Tensor | None:
-        """Which rows of the lesson the phase takes; None for all."""
+    def _chosen(self, now: PhaseParts, batch: Batch, seen: Lesson) -> np.ndarray | None:
+        """Which rows of the lesson, or of the whole that it is a part of, the phase takes; None for all."""
         select = now.phase.spec.select
         if select is None or now.selection is None:
             return None
         share = value_at(select.share, self.step - now.phase.start, now.phase.steps)
-        kept = seen.labelled if seen.labelled < seen.rows else 0
-        places = now.selection.rows(batch.rows[: seen.rows], share, kept)
-        return None if len(places) == seen.rows else torch.from_numpy(places).to(self.device)
+        rows, labelled = batch.rows[: seen.rows], seen.labelled
+        if batch.whole is not None and seen.whole is not None:
+            rows, labelled = batch.whole.rows[: seen.whole.rows], len(seen.whole.labels)
+        places = now.selection.rows(rows, share, labelled if labelled < len(rows) else 0)
+        return None if len(places) == len(rows) else places
 
-    def _set_rate(self, phase: Phase) -> float:
+    def _set_rate(self, phase: Phase) -> None:
         spec, given = self._spec, phase.spec
         warmup = spec.warmup if given.warmup is None else given.warmup
         rate = learning_rate(given.lr or spec.lr, warmup, self.step - phase.start, phase.steps)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        return rate
 
-    def _learn(
-        self, now: PhaseParts, seen: Lesson, inputs: Mapping[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Forward, backward and step, in micro-batches where they are asked for: (loss, {term: value}, the gradient's
-        norm before clipping), detached."""
+    def _learn(self, now: PhaseParts, seen: Lesson, inputs: Mapping[str, Tensor]) -> Sums:
+        """Forward and backward, in micro-batches where they are asked for: (loss, {term: value}), detached."""
         self._optimizer.zero_grad(set_to_none=True)
         numbers = now.objective.numbers_at(self.step - now.phase.start, now.phase.steps)
         weights, counts = now.objective.weights(numbers), now.objective.counts(seen)
         found: dict[str, Tensor] = {}
         losses, self._answers = [], []
+        if seen.rows == 0:  # the other processes have all rows that the phase takes of this batch
+            nothing = torch.zeros((), device=self.device)
+            self._scaler.scale(nothing)  # its first call is what makes the scale
+            return nothing, dict.fromkeys(weights, nothing)
         for chosen in micro_batches(seen.rows, self._spec.micro_batch, self.device):
-            part = seen if chosen is None else lesson_rows(seen, chosen)
+            part = seen if chosen is None else lesson_rows(as_parts(seen), chosen)
             given = inputs if chosen is None else input_rows(inputs, chosen)
-            with self._precision():
+            with self._precision(), fake_quantised(self.student, now.phase.spec.fake_quantise):
                 outputs = self.student(given)
                 rows = now.objective.rows(outputs, part, given, numbers)
             if (answers := answers_of(now.objective.terms, outputs, part)) is not None:
@@ -210,7 +234,7 @@ class Learner:
             losses.append(loss.detach())
             for name, value in values.items():
                 found[name] = found[name] + value.detach() if name in found else value.detach()
-        return torch.stack(losses).sum(), found, self._descend()
+        return torch.stack(losses).sum(), found
 
     def _total(self, now: PhaseParts, weighted: Sequence[Tensor]) -> Tensor:
         if now.balance is None:

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ....cache import HeadLogits, TokenLogits
 from ....cache.codecs import Ragged
 from ....cache.codecs.logits.token_logits import taken
-from ..stream.batch import Target
-from .arms import Lesson
+from ..stream.batch import Target, WholeBatch
+from .arms import Lesson, Whole
 
 
 def lesson_rows(lesson: Lesson, chosen: Tensor) -> Lesson:
@@ -29,6 +30,30 @@ def lesson_rows(lesson: Lesson, chosen: Tensor) -> Lesson:
         fields={name: values[chosen] for name, values in lesson.fields.items()},
         samples=None if lesson.samples is None else lesson.samples[chosen],
     )
+
+
+def selected_rows(lesson: Lesson, places: np.ndarray, batch: WholeBatch | None) -> tuple[Lesson, Tensor]:
+    """The lesson without the rows that a selection leaves out, and which of its rows stay, (n,) int64. `places` are
+    those of the lesson, or of the whole that it is a part of."""
+    device = lesson.labels.device
+    if batch is None or lesson.whole is None:
+        chosen = torch.from_numpy(places).to(device)
+        return lesson_rows(lesson, chosen), chosen
+    own = np.flatnonzero(np.isin(batch.places[: lesson.rows], places))
+    there = torch.from_numpy(places[places < len(lesson.whole.labels)]).to(device)
+    fields = {name: values[there] for name, values in lesson.whole.fields.items()}
+    chosen = torch.from_numpy(own).to(device)
+    whole = Whole(len(places), lesson.whole.labels[there], fields)
+    return replace(lesson_rows(lesson, chosen), whole=whole), chosen
+
+
+def as_parts(lesson: Lesson) -> Lesson:
+    """The same for parts to be taken of: each then knows of what it is one."""
+    if lesson.whole is not None:
+        return lesson
+    count = lesson.labelled
+    fields = {name: values[:count] for name, values in lesson.fields.items()}
+    return replace(lesson, whole=Whole(lesson.rows, lesson.labels[:count], fields))
 
 
 def input_rows(inputs: Mapping[str, Tensor], chosen: Tensor) -> dict[str, Tensor]:

@@ -57,3 +57,6 @@ class PhaseSpec(BaseModel):
         None, description="weights of the terms that adapt, on top of those given; none: they stay as given"
     )
     select: SelectSpec | None = Field(None, description="a share of the samples, or a curriculum; none: all of them")
+    fake_quantise: bool = Field(
+        False, description="convolutional students: compute as if in 8 bits, so that int8 after it loses less"
+    )

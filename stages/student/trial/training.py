@@ -3,25 +3,26 @@
 import shutil
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import torch
+from torch import Tensor
 
-from ..files.checkpoint import load_checkpoint, save_checkpoint
+from ...errors import StageFailed
+from ..files.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ..files.durable_files import write_json
 from ..files.history import History, Record
 from ..files.saved import is_saved, save_student
 from ..inputs.columns import SharedInputs
 from ..models.builders import StudentShape
+from ..ranks.ranks import ALONE, RankFailed, Ranks, RanksLost
 from ..spec import TrainSpec
 from ..stream.batch import Batch
 from ..tracking.tracker import Trackers
+from .failure import NO_MEMORY, failure_reason
 from .learner import Learner
 from .trial import Trial
-
-_NO_MEMORY = "out of memory"
-_MEMORY = (_NO_MEMORY, "can't allocate memory")  # how torch says it where it has no class of its own for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,17 @@ class TrialResult:
     @property
     def no_memory(self) -> bool:
         """Whether it failed for want of memory, which it may find when fewer train beside it."""
-        return self.status == "failed" and (self.reason or "").startswith(_NO_MEMORY)
+        return self.status == "failed" and (self.reason or "").startswith(NO_MEMORY)
 
 
 class Training:
-    """A learner and its folder. Continues from the newest whole checkpoint."""
+    """A learner and its folder. Continues from the newest whole checkpoint. Of several `ranks` the first alone writes,
+    and the others wait where they will read."""
 
-    def __init__(self, learner: Learner, folder: Path, shape: StudentShape, train: TrainSpec) -> None:
-        self.learner, self.folder = learner, folder
+    def __init__(
+        self, learner: Learner, folder: Path, shape: StudentShape, train: TrainSpec, ranks: Ranks = ALONE
+    ) -> None:
+        self.learner, self.folder, self._ranks = learner, folder, ranks
         self.latest: Record | None = None
         self.result: TrialResult | None = None
         self._shape, self._train = shape, train
@@ -52,8 +56,10 @@ class Training:
         if found is not None:
             learner.restore(found)
         self._history = History(folder / "history.jsonl")
-        self._history.truncate(learner.step)
-        self._trackers = Trackers(train.track, learner.trial, folder, learner.step)
+        self._trackers: Trackers | None = None
+        if ranks.is_first:
+            self._history.truncate(learner.step)
+            self._trackers = Trackers(train.track, learner.trial, folder, learner.step)
 
     @property
     def trial(self) -> Trial:
@@ -73,10 +79,12 @@ class Training:
         if self.result is not None or batch.step != self.step:
             return
         try:
-            self.learner.advance(batch, shared)
-            fault = self.learner.watch.look() if self._due() else None
+            fault = self._ranks.attempt(partial(self._advance, batch, shared))
+        except RanksLost:
+            raise
         except Exception as error:  # a student may be anybody's code, and the other trials must go on
-            self._fail(failure_reason(error), final=False, details=traceback.format_exc())
+            details = error.details if isinstance(error, RankFailed) else traceback.format_exc()
+            self._fail(failure_reason(error), final=False, details=details)
             return
         if fault is not None:
             self._fail(fault, final=True)
@@ -91,54 +99,92 @@ class Training:
         if fault is not None:
             self._fail(fault, final=True)
             return
-        if is_saved(self.folder):  # another run of this trial was faster: a checkpoint would be of use to nobody
+        if self._saved():  # another run of this trial was faster: a checkpoint would be of use to nobody
             self._close()
             return
-        self._history.sync()
-        save_checkpoint(self._checkpoints, self.learner.checkpoint())
+        self._keep(self.learner.checkpoint())
 
     def pause(self) -> None:
         """Keep the state for another wave."""
         self.checkpoint()
-        if self.result is None:
+        if self.result is None and self._trackers is not None:
             self._trackers.close()
 
+    def meet(self) -> None:
+        """Begin where the first of the ranks begins. Raises StageFailed when another has found another checkpoint."""
+        step = self.step
+        if self._ranks.largest([step, -step]) != [step, -step]:
+            raise StageFailed(
+                f"{self.folder}: the ranks see different checkpoints in it; on several machines `output` must be a "
+                "folder that all of them share"
+            )
+        self._ranks.follow(_in_order(self.learner.checkpoint()))
+
+    def _advance(self, batch: Batch, shared: SharedInputs) -> str | None:
+        """Take the step, and say what is wrong afterwards."""
+        self.learner.advance(batch, shared)
+        return self.learner.watch.look() if self._due() else None
+
+    def _keep(self, state: Checkpoint) -> None:
+        """Write a checkpoint. Raises StageFailed when the ranks do not hold the same student any more."""
+        if not self._ranks.alike(_in_order(state)):
+            raise StageFailed(
+                f"{self.trial.name}: the ranks hold different weights after step {self.step}; train it on devices that "
+                "are all of one kind. The checkpoint before is whole"
+            )
+        if self._ranks.is_first:
+            self._history.sync()
+            save_checkpoint(self._checkpoints, state)
+        self._ranks.wait()
+
+    def _saved(self) -> bool:
+        return self._ranks.first_says(lambda: is_saved(self.folder))
+
     def _fail(self, reason: str, final: bool, details: str | None = None) -> None:
-        self._end(note_failure(self.trial, self.folder, self.step, reason, final, details))
+        written = self._ranks.is_first
+        self._end(note_failure(self.trial, self.folder, self.step, reason, final, details, written))
 
     def _write(self) -> None:
         step = self.step
         if step % self._train.log_every == 0 or step == self._train.steps:
             self.latest = self.learner.record()
-            self._history.append(self.latest)
-            self._trackers.append(self.latest)
+            if self._trackers is not None:
+                self._history.append(self.latest)
+                self._trackers.append(self.latest)
         if step == self._train.steps:
             self._finish()
         elif step % self._train.checkpoint_every == 0:
             self.checkpoint()
 
     def _finish(self) -> None:
-        if not is_saved(self.folder):  # else another run of this trial was faster, and its files belong together
-            self._history.finish()
+        if not self._saved():  # else another run of this trial was faster, and its files belong together
             if self.learner.average is not None:
                 self.learner.average.apply()
-            student, pruning = self.learner.student, self.learner.pruning
-            pruned = {} if pruning is None else pruning.changes(student)
-            seconds = self.learner.seconds
-            save_student(self.folder, self.trial, student, self._shape, self.learner.step, seconds, pruned)
+            if self._ranks.is_first:
+                self._save()
         self._close()
+
+    def _save(self) -> None:
+        self._history.finish()
+        student, pruning = self.learner.student, self.learner.pruning
+        pruned = {} if pruning is None else pruning.changes(student)
+        seconds = self.learner.seconds
+        save_student(self.folder, self.trial, student, self._shape, self.learner.step, seconds, pruned)
 
     def _close(self) -> None:
         """End a trial whose student is saved, by this run or by another that is done with its files."""
-        self._history.truncate(self._train.steps)
-        for name in ("failed.json", "stopped.json"):
-            (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self._checkpoints, ignore_errors=True)
+        if self._ranks.is_first:
+            self._history.truncate(self._train.steps)
+            for name in ("failed.json", "stopped.json"):
+                (self.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self._checkpoints, ignore_errors=True)
+        self._ranks.wait()
         self._end(TrialResult(self.trial, self.folder, "finished", self._train.steps))
 
     def _end(self, result: TrialResult) -> None:
         self.result = result
-        self._trackers.close()
+        if self._trackers is not None:
+            self._trackers.close()
 
     def _due(self) -> bool:
         """Whether waiting for the device is due: always on the CPU, where nothing is waited for."""
@@ -147,17 +193,22 @@ class Training:
         return self.learner.device.type == "cpu" or any(self.step % mark == 0 for mark in marks)
 
 
+def _in_order(state: Checkpoint) -> list[Tensor]:
+    """Its tensors, in an order that is the same in every process, wherever it comes from."""
+    return [state.tensors[name] for name in sorted(state.tensors)]
+
+
 def note_failure(
-    trial: Trial, folder: Path, step: int, reason: str, final: bool = False, details: str | None = None
+    trial: Trial,
+    folder: Path,
+    step: int,
+    reason: str,
+    final: bool = False,
+    details: str | None = None,
+    written: bool = True,
 ) -> TrialResult:
-    """Write why a trial ended. A final failure would come again; any other is tried again by the next run."""
-    write_json(folder / "failed.json", {"reason": reason, "step": step, "final": final, "traceback": details})
+    """Write (where it is to be `written`) why a trial ended. A final failure would come again; any other is tried again
+    by the next run."""
+    if written:
+        write_json(folder / "failed.json", {"reason": reason, "step": step, "final": final, "traceback": details})
     return TrialResult(trial, folder, "failed", step, reason)
-
-
-def failure_reason(error: Exception) -> str:
-    """One line about what ended a trial."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in _MEMORY):
-        return f"{_NO_MEMORY}; a smaller student, fewer students at once or a smaller batch may fit ({text})"
-    return f"{type(error).__name__}: {text}"

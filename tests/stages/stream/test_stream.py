@@ -13,6 +13,7 @@ import torch
 from teachercache.cache import Cache, CacheError, open_cache
 from teachercache.cache.reading.order import ShuffledOrder
 from teachercache.stages.errors import StageError
+from teachercache.stages.student.ranks.division import WHOLE, Division
 from teachercache.stages.student.spec import TrainSpec
 from teachercache.stages.student.stream.join import Join
 from teachercache.stages.student.stream.plan import StepPlan
@@ -59,6 +60,29 @@ def test_every_batch_row_carries_its_own_samples_view_label_and_signal(make_job:
             assert batch.ids[i] == whole.ids[row]
             assert int(batch.labels[i]) == whole.labels[row]
             np.testing.assert_array_equal(batch.signals["logits"][i], whole.signals["logits"][row])
+
+
+def test_the_parts_of_several_processes_are_the_batch_of_one(make_job: MakeJob) -> None:
+    cache, join = open_join(make_job())
+    spec, device = train_spec(labelled={"count": 4, "per_batch": 3}), torch.device("cpu")
+    alone, *streams = (
+        Stream(cache, join, spec, ["logits"], device, True, division=division)
+        for division in (WHOLE, *(Division(rank, 3) for rank in range(3)))
+    )
+    for batch, *parts in zip(*(stream.batches(0, 4) for stream in (alone, *streams)), strict=True):
+        assert batch.whole is None and [len(part.rows) for part in parts] == [2, 3, 3]
+        for part in parts:
+            assert part.whole is not None and part.labelled == 1 and part.views is not None
+            places = torch.from_numpy(part.whole.places)
+            np.testing.assert_array_equal(part.rows, batch.rows[places])
+            np.testing.assert_array_equal(part.whole.rows, batch.rows)
+            for found, wanted in ((part.whole.labels, batch.labels), (part.labels, batch.labels[places])):
+                torch.testing.assert_close(found, wanted)
+            torch.testing.assert_close(part.views, batch.views[places])
+            torch.testing.assert_close(part.signals["logits"], batch.signals["logits"][places])
+            torch.testing.assert_close(part.shuffled["logits"], batch.shuffled["logits"][places])
+            torch.testing.assert_close(part.partners, batch.partners[places])
+        np.testing.assert_array_equal(np.sort(np.concatenate([part.rows for part in parts])), np.sort(batch.rows))
 
 
 def test_an_epoch_of_steps_visits_every_row_once(make_job: MakeJob) -> None:
