@@ -116,3 +116,41 @@ def test_evaluation_imports_nothing_of_the_teachers_side() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "longest"), [("BertForSequenceClassification", 7), ("LlamaForCausalLM", None), ("BertModel", None)]
+)
+def test_a_teacher_that_reads_texts_is_measured_on_texts_of_its_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, longest: int | None
+) -> None:
+    from teachercache.stages.deploy import measure_child
+
+    folder = save_reader(tmp_path / "reader", kind)
+    teacher = TeacherSpec(model=str(folder), device="cpu", max_tokens=longest).model_dump(mode="json")
+    request = {"teacher": teacher, "view": [16, 3], "device": "cpu", "batches": [2], "runs": 5, "threads": 1}
+    given: list[tuple[int, ...]] = []
+    timed = measure_child._timed
+    monkeypatch.setattr(
+        measure_child,
+        "_timed",
+        lambda subject, *rest: (given.append(tuple(subject.inputs(2)["input_ids"].shape)), timed(subject, *rest))[1],
+    )
+    found = measure_child.measure({**request, "kind": "teacher"})
+    assert given == [(2, longest or 12)]
+    assert found["latency"]["2"]["p50_ms"] > 0 and found["bytes"] == 4 * found["parameters"]["total"] > 0
+
+
+def save_reader(folder: Path, kind: str) -> Path:
+    """A tiny random model that reads texts, with its tokenizer."""
+    import transformers
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = getattr(transformers, f"{kind[: 5 if kind.startswith('Llama') else 4]}Config")
+    model = getattr(transformers, kind)(config(vocab_size=9, max_position_embeddings=12, pad_token_id=0, **sizes))
+    model.save_pretrained(folder)
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "a": 2}, unk_token="[UNK]"))
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
+    return folder
