@@ -191,6 +191,8 @@ class _Fleet:
             shared = batch.shared()
             for one in training:
                 one.take(batch, shared)
+            for one in training:
+                one.lane.join()
             results |= {one.trial.name: one.result for one in training if one.result is not None}
             crowded = [one.result for one in training if one.result is not None and one.result.no_memory]
             training[:] = [one for one in training if one.result is None]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ....data.spec import PixelOperationSpec
+from ..trial.lane import made_on
 from .images import prepare_views
 from .spec import InputSource, InputSpec
 from .unseen_views import unseen_views
@@ -33,12 +34,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class SharedInputs:
-    """`views` uint8 (B, H, W, C), None where no student sees an image, and the columns of the other sources."""
+    """`views` uint8 (B, H, W, C), None where no student sees an image, and the columns of the other sources. What is
+    made of them is made once, on CUDA on the `main` stream."""
 
     views: Tensor | None
     columns: Mapping[InputSource, Column] = field(default_factory=dict)
     rows: np.ndarray | None = None
     step: int = 0
+    main: torch.cuda.Stream | None = None
     _prepared: dict[InputSpec, Tensor] = field(default_factory=dict)
     _unseen: dict[tuple[PixelOperationSpec, ...], "SharedInputs"] = field(default_factory=dict)
 
@@ -46,10 +49,11 @@ class SharedInputs:
         """The same for students that augment the views themselves, drawn for the `rows` and the `step` of the batch."""
         if not operations or self.views is None:
             return self
-        if operations not in self._unseen:
-            assert self.rows is not None, "only a batch of the stream can be augmented"
-            views = unseen_views(self.views, self.rows, self.step, operations)
-            self._unseen[operations] = SharedInputs(views, self.columns)
+        with made_on(self.main):
+            if operations not in self._unseen:
+                assert self.rows is not None, "only a batch of the stream can be augmented"
+                views = unseen_views(self.views, self.rows, self.step, operations)
+                self._unseen[operations] = SharedInputs(views, self.columns, main=self.main)
         return self._unseen[operations]
 
     def inputs(self, takes: Mapping[str, InputSource], rows: int) -> dict[str, Tensor]:
@@ -63,9 +67,10 @@ class SharedInputs:
         return found
 
     def _image(self, spec: InputSpec) -> Tensor:
-        if spec not in self._prepared:
-            assert self.views is not None, "a student sees images, and the stream reads none"
-            self._prepared[spec] = prepare_views(self.views, spec)
+        with made_on(self.main):
+            if spec not in self._prepared:
+                assert self.views is not None, "a student sees images, and the stream reads none"
+                self._prepared[spec] = prepare_views(self.views, spec)
         return self._prepared[spec]
 
 

@@ -10,6 +10,7 @@ from ....cache import HeadLogits, SampledTargets, SparseLogits, TokenLogits
 from ....cache.codecs import Ragged
 from ..inputs.columns import Column, SharedInputs
 from ..inputs.spec import InputSource
+from ..trial.lane import main_stream
 
 Target = Tensor | Ragged | SparseLogits | SampledTargets | HeadLogits | TokenLogits  # a signal as a loss sees it
 
@@ -59,5 +60,5 @@ class Batch:
         return self.find_ids(self.rows)
 
     def shared(self) -> SharedInputs:
-        """The inputs of all students."""
-        return SharedInputs(self.views, self.columns, self.rows, self.step)
+        """The inputs of all students. Called on the stream that made the batch."""
+        return SharedInputs(self.views, self.columns, self.rows, self.step, main_stream(self.labels.device))

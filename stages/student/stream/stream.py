@@ -169,8 +169,12 @@ def _ahead(batches: HostBatches, start: int, stop: int) -> Iterator[HostBatch]:
     waiting: queue.Queue[HostBatch | BaseException] = queue.Queue(_AHEAD)
     leave = threading.Event()
 
+    device = torch.cuda.current_device() if torch.cuda.is_initialized() else None
+
     def work() -> None:
         try:
+            if device is not None:  # a thread begins on the first GPU, and pinned memory would be of that one's
+                torch.cuda.set_device(device)
             for step in range(start, stop):
                 if not _put(waiting, batches[step], leave):
                     return

@@ -21,6 +21,7 @@ from ..spec import TrainSpec
 from ..stream.batch import Batch
 from ..tracking.tracker import Trackers
 from .failure import NO_MEMORY, failure_reason
+from .lane import Lane
 from .learner import Learner
 from .trial import Trial
 
@@ -49,6 +50,7 @@ class Training:
         self, learner: Learner, folder: Path, shape: StudentShape, train: TrainSpec, ranks: Ranks = ALONE
     ) -> None:
         self.learner, self.folder, self._ranks = learner, folder, ranks
+        self.lane = Lane(learner.device)
         self.latest: Record | None = None
         self.result: TrialResult | None = None
         self._shape, self._train = shape, train
@@ -75,9 +77,13 @@ class Training:
         return self.folder / "checkpoints"
 
     def take(self, batch: Batch, shared: SharedInputs) -> None:
-        """Take the step of a batch if it is this trial's next; whatever goes wrong in it ends this trial alone."""
-        if self.result is not None or batch.step != self.step:
-            return
+        """Take the step of a batch if it is this trial's next; whatever goes wrong in it ends this trial alone. It is
+        queued on the trial's own lane."""
+        if self.result is None and batch.step == self.step:
+            with self.lane.work():
+                self._take(batch, shared)
+
+    def _take(self, batch: Batch, shared: SharedInputs) -> None:
         try:
             fault = self._ranks.attempt(partial(self._advance, batch, shared))
         except RanksLost:
