@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teachercache.cache import (
@@ -52,6 +52,7 @@ def head_schema(values: HeadLogits, tokens: int, keep: str) -> Any:
 
 
 @pytest.mark.parametrize("keep", ["f16", "int8"])
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), rows=st.integers(0, 5), tokens=st.integers(1, 4))
 def test_the_logits_of_every_token_are_within_the_bound_of_what_enters_the_head(
     keep: str, seed: int, rows: int, tokens: int
@@ -88,6 +89,7 @@ def test_a_head_of_tokens_is_kept_alike_by_torch_and_numpy_and_takes_no_bytes_of
 
 
 @pytest.mark.parametrize("codec", SPARSE)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 5), tokens=st.integers(1, 4), wanted=st.integers(1, 6))
 def test_padded_targets_are_those_of_each_token_and_no_wider_than_what_is_kept(
     codec: str, seed: int, rows: int, tokens: int, wanted: int

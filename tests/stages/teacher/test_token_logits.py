@@ -48,7 +48,7 @@ def built(job: CacheJob) -> dict[str, Any]:
     return dict(cache.read(np.arange(cache.rows), list(job.signals)).signals)
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2"])
+@pytest.mark.parametrize("name", ["llama", pytest.param("gpt2", marks=pytest.mark.slow)])  # whose head is tied
 def test_what_enters_the_head_says_the_logits_of_every_token(family_job: FamilyJob, name: str) -> None:
     job = family_job(name, SIGNALS, images=False)
     found = built(job)
