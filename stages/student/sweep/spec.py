@@ -51,8 +51,10 @@ class SweepSpec(BaseModel):
         empty = next((path for path, values in self.parameters.items() if values == ()), None)
         if empty is not None:
             raise ValueError(f"parameters.{empty}: the list is empty")
-        if (self.kind != "grid") != (self.trials is not None):
-            raise ValueError(f"kind: {self.kind} needs trials, how many there are; a grid is all combinations")
+        if self.kind == "grid" and self.trials is not None:
+            raise ValueError("trials: a grid is all combinations, and takes none; kind: random or optuna takes trials")
+        if self.kind != "grid" and self.trials is None:
+            raise ValueError(f"kind: {self.kind} needs trials, how many there are")
         if self.kind != "optuna" and self.study is not None:
             raise ValueError(f"study: this is for kind: optuna, not {self.kind}")
         ranged = next((path for path, values in self.parameters.items() if isinstance(values, RangeSpec)), None)
