@@ -20,8 +20,10 @@ from teachercache.stages.deploy.export.facts import Facts
 from teachercache.stages.deploy.export.graphs import student_graphs
 from teachercache.stages.deploy.export.manifest import read_export
 from teachercache.stages.deploy.export.rows import RealRows
+from teachercache.stages.deploy.quantise.export_int8 import Int8, export_int8
 from teachercache.stages.deploy.quantise.judge import judge
 from teachercache.stages.deploy.quantise.quantise import quantise
+from teachercache.stages.deploy.quantise.simulation import simulated, trained_in_int8
 from teachercache.stages.deploy.quantise.way import WAYS, Way, fitting_way
 from teachercache.stages.errors import StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student
@@ -161,13 +163,39 @@ def test_convolutions_are_quantised_with_calibration(exported: Path, tmp_path: P
         assert "DequantizeLinear" in kinds and b'File "' not in file.read_bytes()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["dynamic", "static-u8s8"])
 def test_weights_of_seven_bits_overflow_no_sum_of_sixteen(exported: Path, tmp_path: Path, way: Way) -> None:
     file, rows = tmp_path / "int8.onnx", RealRows({"pixel_values": pixels(64)}, np.full(64, -1))
-    quantise(exported / "model.onnx", file, way, rows, seven_bits=True)
+    quantise(exported / "model.onnx", file, way, rows)
     weights = [onnx.numpy_helper.to_array(one) for one in onnx.load(file).graph.initializer]
     largest = [int(np.abs(one.astype(np.int64)).max()) for one in weights if one.dtype == np.int8 and one.ndim > 1]
     assert largest and max(largest) <= 64
+
+
+def test_the_simulation_in_torch_says_what_the_runtime_says(student: Path, exported: Path, tmp_path: Path) -> None:
+    rows, judged = (RealRows({"pixel_values": pixels(80, seed)}, np.zeros(80, np.int64)) for seed in (0, 1))
+    quantise(exported / "model.onnx", tmp_path / "int8.onnx", "static-u8s8", rows)
+    (graph,) = student_graphs(read_candidate(student)).values()
+    runtime, floats = ({"model": ONNX.OnnxGraph(file, 1)} for file in (tmp_path / "int8.onnx", exported / "model.onnx"))
+    simulation = {"model": simulated(graph, rows)}
+    near, far = judge(simulation, runtime, judged), judge(floats, runtime, judged)
+    assert 1 - near.cosine < (1 - far.cosine) / 4
+    assert near.agreement is not None and near.agreement >= 0.95
+
+
+def test_an_export_says_how_near_the_runtime_comes_to_what_a_student_learnt(
+    save: Callable[..., Path], tmp_path: Path
+) -> None:
+    terms = [{"loss": "kl", "signal": "logits"}]
+    phases = [{"name": "all", "share": 1.0, "objective": terms, "fake_quantise": True}]
+    rows = RealRows({"pixel_values": pixels(70)}, np.zeros(70, np.int64))
+    candidate = read_candidate(save(tmp_path / "students", objective=(), phases=phases))
+    assert trained_in_int8(candidate) and not trained_in_int8(read_candidate(save(tmp_path / "others")))
+    made = export_int8(candidate, Asked("onnx", tmp_path / "fake"), Facts(), Int8(rows, rows, None, 0.0))
+    assert made.quantisation is not None and made.quantisation["weight_bits"] == 7
+    assert made.quantisation["simulation_cosine"] > 0.99
+    card = (tmp_path / "fake" / "README.md").read_text()
+    assert "| int8: simulation agreement | " in card and "| int8: simulation cosine | " in card
 
 
 def test_too_small_a_calibration_set_is_refused(exported: Path, tmp_path: Path) -> None:

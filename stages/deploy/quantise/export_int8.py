@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import StageError, StageFailed
 from ..candidate import Candidate
-from ..export.check import BATCHES, check_graph
+from ..export.check import BATCHES, Run, check_graph
 from ..export.export import Asked, asked_page, described, finish, written_graphs
 from ..export.facts import Facts
 from ..export.folder import new_folder
@@ -21,7 +21,8 @@ from ..export.rows import RealRows
 from ..export.target import target_of
 from .judge import Drift, judge
 from .quantise import quantise
-from .way import Way, fitting_way
+from .simulation import Nearness, nearness, trained_in_int8
+from .way import Way, fitting_way, weight_bits
 
 _TARGETS = ("onnx", "web")
 
@@ -51,22 +52,28 @@ def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) ->
             target.write(graph, parent)
             check_graph(graph, target.open(parent), asked.tolerance, f"{asked.out.name}: {parent.name} in float32")
             ways[name] = int8.way or fitting_way(parent)
-            quantise(parent, folder / parent.name, ways[name], int8.calibration, _seven_bits(asked))
+            quantise(parent, folder / parent.name, ways[name], int8.calibration)
             check_graph(graph, target.open(folder / parent.name), None, f"{asked.out.name}/{parent.name}")
         runs = [{name: target.open(place / f"{name}.onnx") for name in graphs} for place in (Path(aside), folder)]
         drift = judge(runs[0], runs[1], int8.judged)
         _require(drift, int8, asked)
+        near = _nearness(candidate, graphs, runs[1], ways, int8)
         parents = {name: (Path(aside) / f"{name}.onnx").stat().st_size for name in graphs}
         exported = _described(
-            candidate, asked, graphs, written_graphs(target, graphs, folder), facts, drift, ways, parents
+            candidate, asked, graphs, written_graphs(target, graphs, folder), facts, drift, ways, parents, near
         )
         finish(folder, exported, candidate, facts, any(graph.fixed_length for graph in graphs.values()), page)
     return exported
 
 
-def _seven_bits(asked: Asked) -> bool:
-    """Nobody knows the processor of a page's visitor."""
-    return asked.target == "web"
+def _nearness(
+    candidate: Candidate, graphs: Mapping[str, TorchGraph], runs: Mapping[str, Run], ways: Mapping[str, Way], int8: Int8
+) -> Nearness | None:
+    """Of a student of one graph that was trained as static-u8s8 computes."""
+    if list(ways.values()) != ["static-u8s8"] or int8.calibration is None or not trained_in_int8(candidate):
+        return None
+    ((name, graph),) = graphs.items()
+    return nearness(graph, runs[name], int8.calibration, int8.judged)
 
 
 def _described(
@@ -78,10 +85,11 @@ def _described(
     drift: Drift,
     ways: Mapping[str, Way],
     parents: Mapping[str, int],
+    near: Nearness | None,
 ) -> Exported:
-    quantisation = {
+    quantisation: dict[str, Any] = {
         "way": ", ".join(dict.fromkeys(ways.values())),
-        "weight_bits": 7 if _seven_bits(asked) else 8,
+        "weight_bits": min(weight_bits(way) for way in ways.values()),
         "float_bytes": sum(parents.values()),
         "share_of_float_bytes": round(sum(one.bytes for one in files.values()) / sum(parents.values()), 4),
         "rows_judged": drift.rows,
@@ -89,6 +97,8 @@ def _described(
         "drift_points": drift.drift_points,
         "cosine": drift.cosine,
     }
+    if near is not None:
+        quantisation |= {"simulation_agreement": near.agreement, "simulation_cosine": near.cosine}
     check = {"batches": list(BATCHES), "tolerance": None, "largest_difference": None}
     return described(candidate, asked.target, graphs, files, facts, check, precision="int8", quantisation=quantisation)
 

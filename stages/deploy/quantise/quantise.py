@@ -16,19 +16,15 @@ from ...errors import StageError
 from ..export.extras import library
 from ..export.onnx_file import EXTRA, save_bare
 from ..export.rows import RealRows
-from .way import Way, weight_counts
+from .way import Way, weight_bits, weight_counts
 
 LEAST_ROWS = 64
 _BATCH = 32
 
 
-def quantise(source: Path, file: Path, way: Way, rows: RealRows | None, seven_bits: bool = False) -> None:
+def quantise(source: Path, file: Path, way: Way, rows: RealRows | None) -> None:
     """Write `source` as int8 to `file`. `rows` calibrate the static ways. Raises StageError for too few of them, and
-    for a graph that has no weights which that way quantises.
-
-    With `seven_bits` weights stay in -64..64. Processors without VNNI (and WebAssembly on them) add pairs of products
-    in 16 bits, which overflow with larger ones: a file of 8 bits says other things there than elsewhere.
-    """
+    for a graph that has no weights which that way quantises."""
     weights = weight_counts(source)
     if not (weights["MatMul"] + weights["Gemm"] if way == "dynamic" else sum(weights.values())):
         raise StageError(
@@ -38,25 +34,26 @@ def quantise(source: Path, file: Path, way: Way, rows: RealRows | None, seven_bi
     quantisation = library("onnxruntime.quantization", EXTRA)
     with _quietly():
         if way == "dynamic":
-            _dynamic(quantisation, source, file, seven_bits)
+            _dynamic(quantisation, source, file)
         else:
-            _static(quantisation, source, file, _checked(rows, way), way == "static-s8s8", seven_bits)
+            _static(quantisation, source, file, _checked(rows, way), way)
     save_bare(library("onnx", EXTRA).load(file), file)
 
 
-def _dynamic(quantisation: Any, source: Path, file: Path, seven_bits: bool) -> None:
+def _dynamic(quantisation: Any, source: Path, file: Path) -> None:
     quantisation.quantize_dynamic(
         source,
         file,
         op_types_to_quantize=["MatMul", "Gemm"],
         per_channel=True,
-        reduce_range=seven_bits,
+        reduce_range=weight_bits("dynamic") < 8,
         weight_type=quantisation.QuantType.QInt8,
         extra_options={"MatMulConstBOnly": True},
     )
 
 
-def _static(quantisation: Any, source: Path, file: Path, rows: RealRows, symmetric: bool, seven_bits: bool) -> None:
+def _static(quantisation: Any, source: Path, file: Path, rows: RealRows, way: Way) -> None:
+    symmetric = way == "static-s8s8"
     kinds = quantisation.QuantType
     between = file.with_name(f".{file.name}.folded")
     library("onnxruntime.quantization.shape_inference", EXTRA).quant_pre_process(
@@ -69,7 +66,7 @@ def _static(quantisation: Any, source: Path, file: Path, rows: RealRows, symmetr
             _Reader(between, rows),
             quant_format=quantisation.QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=seven_bits,
+            reduce_range=weight_bits(way) < 8,
             activation_type=kinds.QInt8 if symmetric else kinds.QUInt8,
             weight_type=kinds.QInt8,
             extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},

@@ -1,1 +1,1 @@
-"""A student that computes as if it were in 8 bits: see docs/compress.md."""
+"""A student that computes as if it were in int8 already: see docs/compress.md."""

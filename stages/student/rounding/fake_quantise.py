@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ...errors import StageError
 
-LARGEST = 127  # of a weight in signed 8 bits, symmetric
+_LARGEST = 64  # of a weight: signed, symmetric, of 7 bits as files are written
 _MOST = 255  # of a value in unsigned 8 bits
 _LEAST_SCALE = 1e-12
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -37,24 +37,22 @@ def fake_values(values: Tensor, bounds: Range) -> Tensor:
     return torch.fake_quantize_per_tensor_affine(values.float(), scale, zero, 0, _MOST)
 
 
-def fake_weights(weight: Tensor, largest: int = LARGEST) -> Tensor:
-    """`weight` (channels, ...) on symmetric levels -largest..largest of its own for each channel. Batch norms behind it
-    scale whole channels, so that folding them in changes no level."""
+def fake_weights(weight: Tensor) -> Tensor:
+    """`weight` (channels, ...) on symmetric levels -64..64 of its own for each channel. Batch norms behind it scale
+    whole channels, so that folding them in changes no level."""
     ends = weight.detach().float().abs().flatten(1).amax(1)
-    scale = (ends / largest).clamp(min=_LEAST_SCALE)
+    scale = (ends / _LARGEST).clamp(min=_LEAST_SCALE)
     zero = torch.zeros_like(scale, dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(weight.float(), scale, zero, 0, -largest, largest)
+    return torch.fake_quantize_per_channel_affine(weight.float(), scale, zero, 0, -_LARGEST, _LARGEST)
 
 
 @contextmanager
-def fake_quantised(
-    student: nn.Module, on: bool = True, range_of: RangeOf = of_batch, largest: int = LARGEST
-) -> Iterator[None]:
+def fake_quantised(student: nn.Module, on: bool = True, range_of: RangeOf = of_batch) -> Iterator[None]:
     """Within, `student` computes so; `on` False changes nothing. `range_of` says the range of a place: a layer's name
     and `.in` or, of linear layers, `.out`."""
     layers = layers_of(student) if on else {}
     for name, layer in layers.items():
-        layer.forward = partial(_forward, layer, name, range_of, largest)  # type: ignore[method-assign]
+        layer.forward = partial(_forward, layer, name, range_of)
     try:
         yield
     finally:
@@ -76,9 +74,9 @@ def require_convolutions(student: nn.Module, place: str) -> None:
         )
 
 
-def _forward(layer: Any, name: str, range_of: RangeOf, largest: int, values: Tensor) -> Tensor:
+def _forward(layer: Any, name: str, range_of: RangeOf, values: Tensor) -> Tensor:
     given = fake_values(values, range_of(f"{name}.in", values))
-    weight = fake_weights(layer.weight, largest)
+    weight = fake_weights(layer.weight)
     if not isinstance(layer, nn.Linear):
         found: Tensor = layer._conv_forward(given, weight, layer.bias)
         return found

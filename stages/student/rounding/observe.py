@@ -1,4 +1,4 @@
-"""The ranges of what goes into a student's layers over many batches, as a calibration finds them: the least and largest."""
+"""The ranges of what a student's layers are given and say over many batches, as a calibration finds them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

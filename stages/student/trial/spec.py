@@ -58,5 +58,5 @@ class PhaseSpec(BaseModel):
     )
     select: SelectSpec | None = Field(None, description="a share of the samples, or a curriculum; none: all of them")
     fake_quantise: bool = Field(
-        False, description="convolutional students: compute as if in 8 bits, so that int8 after it loses less"
+        False, description="convolutional students: compute as if in int8, for an export that loses less"
     )
