@@ -19,7 +19,7 @@ from ..other_teachers import other_jobs
 from ..part_building import TRAINING
 from ..shard_choice import named_shards
 from .division import numbers_text, shares, waves
-from .packing import packs
+from .packing import Peak, packs
 from .peaks import read_peaks
 from .spec import LaunchSpec
 from .task import Stage, Task
@@ -64,10 +64,19 @@ def _trial_parts(trials: Sequence[Trial], launch: LaunchSpec, students: Path) ->
     if launch.wave:
         return waves(names, launch.wave)
     budget = launch.train_bytes()
-    peaks = {} if budget is None else read_peaks(students, sorted({trial.student.name for trial in trials}))
+    peaks = {} if budget is None else {**_budgets(trials), **read_peaks(students, _names(trials))}
     known = [(trial.student.name, trial.name) for trial in trials if trial.student.name in peaks]
     unknown = [trial.name for trial in trials if trial.student.name not in peaks]
     return [*packs(known, peaks, budget or 0.0), *shares(unknown, task_count(launch))]
+
+
+def _budgets(trials: Sequence[Trial]) -> dict[str, Peak]:
+    """What a trial of each student may take, where its settings say so."""
+    return {one.student.name: Peak(int(one.student.memory * 1e9), 1) for one in trials if one.student.memory}
+
+
+def _names(trials: Sequence[Trial]) -> list[str]:
+    return sorted({trial.student.name for trial in trials})
 
 
 def single_stage(name: Literal["evaluate", "report"], launch: LaunchSpec, recipe: Path) -> Stage:

@@ -14,6 +14,8 @@ import torch
 
 from .share import MemoryShare, MemoryState, await_memory
 
+_BEFORE: dict[str, int] = {}  # peaks by device, from before they were begun anew
+
 
 def claim_memory(share: MemoryShare | None, device: torch.device, stop: Callable[[], bool]) -> None:
     """Wait for the share and keep to it from now on; nothing happens without a share, or on another device than a
@@ -26,7 +28,15 @@ def claim_memory(share: MemoryShare | None, device: torch.device, stop: Callable
 
 def peak_bytes(device: torch.device) -> int | None:
     """The most that torch has held of a CUDA device in this process; None for another device."""
-    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+    if device.type != "cuda":
+        return None
+    return max(torch.cuda.max_memory_reserved(device), _BEFORE.get(str(device), 0))
+
+
+def reset_peak(device: torch.device) -> None:
+    """Begin torch's peaks of a CUDA device anew, for who measures a part of a process; `peak_bytes` forgets nothing."""
+    _BEFORE[str(device)] = peak_bytes(device) or 0
+    torch.cuda.reset_peak_memory_stats(device)
 
 
 def _tell(line: str) -> None:

@@ -18,6 +18,8 @@ from .files.history import Record
 from .files.identity import claim_folder, trial_identity
 from .files.lock import Patience, folder_lock
 from .files.saved import is_saved
+from .memory.footprint import GB, Footprint
+from .memory.gpu import room_of
 from .models.builders import StudentShape, origin_fingerprint
 from .ranks.ranks import ALONE, RankFailed, Ranks
 from .spec import TrainSpec
@@ -113,6 +115,7 @@ class _Fleet:
     device: torch.device
     rungs: Rungs
     ranks: Ranks = ALONE
+    took: dict[str, int] = field(default_factory=dict)  # bytes of a GPU by student, as measured so far
 
     def open(self, trials: Sequence[Trial], held: ExitStack, waiting: Patience | None) -> dict[str, TrialResult]:
         """Results of trials that are over; the folders of all are locked until `held` ends. Raises StageError for what
@@ -144,12 +147,22 @@ class _Fleet:
         """Wave after wave, until no trial waits; at each rung of a sweep its weak trials stop."""
         for until in (*self.rungs.steps, self.train.steps):
             waves = Waves([trial for trial in trials if trial.name not in results], self.train.at_once)
-            while wave := waves.next():
+            while wave := self._next(waves):
                 training, crowded = self._open_wave(wave, results)
                 waves.back(crowded, len(training))
                 self._run_wave(training, until, results, stop, progress, waves)
             if until < self.train.steps:
                 self._stop_weak(trials, results, until)
+
+    def _next(self, waves: Waves) -> list[Trial]:
+        """The next wave: on a GPU as many as fit by their budgets, or by what trials of their students took before."""
+        room = room_of(self.device)
+        if room is None:
+            return waves.next()
+        known = waves.students()
+        least, *took = self.ranks.largest([-room, *(self.took.get(one.name, 0) for one in known)])
+        needs = {one.name: int(one.memory * GB) if one.memory else took[n] for n, one in enumerate(known)}
+        return waves.next({name: need for name, need in needs.items() if need}, -least)
 
     def _stop_weak(self, trials: Sequence[Trial], results: dict[str, TrialResult], step: int) -> None:
         results |= self.ranks.first_says(lambda: self._stopped(trials, results, step))
@@ -193,6 +206,8 @@ class _Fleet:
                 one.take(batch, shared)
             for one in training:
                 one.lane.join()
+                name = one.trial.student.name
+                self.took[name] = max(self.took.get(name, 0), one.footprint.most)
             results |= {one.trial.name: one.result for one in training if one.result is not None}
             crowded = [one.result for one in training if one.result is not None and one.result.no_memory]
             training[:] = [one for one in training if one.result is None]
@@ -213,6 +228,7 @@ class _Fleet:
         for one in training:
             one.pause()
         results |= {one.trial.name: one.result for one in training if one.result is not None}
+        training.clear()  # and with it their memory, before the next wave is built
 
     def _interrupt(self, training: Sequence[Training], step: int) -> None:
         for one in training:
@@ -237,9 +253,11 @@ class _Fleet:
         folder = trial.folder(self.students)
 
         def begin() -> Training:
-            learner = Learner(trial, student, phases, self.device, self.ranks)
-            shape = shape_of(trial.student, self.stream, self.shape)
-            return Training(learner, folder, shape, self.train, self.ranks)
+            footprint = Footprint(self.device, trial.student.name, trial.student.memory)
+            with footprint.begun():
+                learner = Learner(trial, student, phases, self.device, self.ranks)
+                shape = shape_of(trial.student, self.stream, self.shape)
+                return Training(learner, folder, shape, self.train, self.ranks, footprint)
 
         try:
             training = self.ranks.attempt(begin)

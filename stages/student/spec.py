@@ -91,6 +91,9 @@ class StudentSpec(BaseModel):
         None, description="channels, heads or MLP units that go while it trains; none: all stay"
     )
     optimizer: OptimizerSpec = OptimizerSpec()
+    memory: float | None = Field(
+        None, gt=0, description="GB of a GPU that one of its trials takes at most; none: as much as it likes"
+    )
     control: Control | None = Field(None, description="train this student as a control only")
     sweep: SweepSpec | None = Field(None, description="makes many students of this one, which differ in what is tried")
     swept: dict[str, Any] | None = Field(None, description="what a sweep has set in it; not for the file")

@@ -3,8 +3,10 @@
 A trial that finds no memory beside others waits too. Alone it would find no more, and has failed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from .memory.fitting import fitting
+from .spec import StudentSpec
 from .trial.training import TrialResult
 from .trial.trial import Trial
 
@@ -21,9 +23,18 @@ class Waves:
     def __contains__(self, trial: Trial) -> bool:
         return trial in self._waiting
 
-    def next(self) -> list[Trial]:
-        """The trials of the next wave; none when no one waits."""
-        wave, self._waiting = self._waiting[: self._at_once], self._waiting[self._at_once :]
+    def students(self) -> list[StudentSpec]:
+        """The students of those that wait, each once, in their order."""
+        return list({trial.student.name: trial.student for trial in self._waiting}.values())
+
+    def next(self, needs: Mapping[str, int] | None = None, room: int | None = None) -> list[Trial]:
+        """The trials of the next wave; none when no one waits. `needs` are bytes of a GPU by student, as far as they
+        are known, `room` the bytes that there are."""
+        known = needs or {}
+        chosen = fitting([known.get(trial.student.name) for trial in self._waiting], room, self._at_once)
+        wave = [self._waiting[number] for number in chosen]
+        for number in reversed(chosen):
+            del self._waiting[number]
         return wave
 
     def back(self, crowded: Sequence[TrialResult], beside: int) -> None:

@@ -1,5 +1,6 @@
 """Trials are packed on a GPU by what earlier ones took; a share and fractions are asked for by stage."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ def test_tasks_of_trials_are_packed_by_the_memory_that_is_recorded(config: Confi
         return [len(task.trials) for task in train_stage(config, trials, settings, Path("r.yaml")).tasks]
 
     assert sizes(gpu_memory=8) == [1] * 5  # nothing is known yet
+    allowed = [replace(one, student=one.student.model_copy(update={"memory": 3.0})) for one in trials]
+    settings = LaunchSpec.model_validate({"engine": "slurm", "gpu_memory": 8})
+    assert [len(task.trials) for task in train_stage(config, allowed, settings, Path("r.yaml")).tasks] == [2, 2, 1]
     note_peak(students, trials[:2], None, 4 * GB)
     assert read_peaks(students, ["slow", "other"]) == {"slow": Peak(4 * GB, 2)}
     assert sizes(gpu_memory=8) == [4, 1]

@@ -16,6 +16,7 @@ from .durable_files import read_json, write_errors, write_json
 
 _DOCUMENT = "trial.json"
 _STREAM = ("steps", "batch_size", "labelled", "window", "shuffle_seed")  # the settings of a batch and of its number
+_NUMBERLESS = {"control", "memory"}  # settings of a student that change no number of a trial
 
 
 def trial_identity(
@@ -32,7 +33,7 @@ def trial_identity(
     return {
         **({"inputs": shapes} if shapes else {}),
         **({"origin": origin} if origin is not None else {}),
-        "student": _placeless(trial.student.model_dump(mode="json", exclude={"control"})),
+        "student": _placeless(trial.student.model_dump(mode="json", exclude=_NUMBERLESS)),
         "arm": trial.arm,
         "seed": trial.seed,
         "train": train.model_dump(mode="json", include=set(_STREAM)),
@@ -76,7 +77,7 @@ def claim_folder(folder: Path, identity: Mapping[str, Any]) -> None:
 def _with_defaults(found: dict[str, Any]) -> dict[str, Any]:
     """What an older version noted, with the settings that it did not know yet at what they are when left out."""
     try:
-        student = StudentSpec.model_validate(found["student"]).model_dump(mode="json", exclude={"control"})
+        student = StudentSpec.model_validate(found["student"]).model_dump(mode="json", exclude=_NUMBERLESS)
         train = TrainSpec.model_validate(found["train"]).model_dump(mode="json", include=set(_STREAM))
     except (KeyError, ValidationError):
         return found  # settings that there are no more: they differ, and are shown as they were noted

@@ -15,6 +15,7 @@ from ..files.durable_files import write_json
 from ..files.history import History, Record
 from ..files.saved import is_saved, save_student
 from ..inputs.columns import SharedInputs
+from ..memory.footprint import Footprint
 from ..models.builders import StudentShape
 from ..ranks.ranks import ALONE, RankFailed, Ranks, RanksLost
 from ..spec import TrainSpec
@@ -47,9 +48,17 @@ class Training:
     and the others wait where they will read."""
 
     def __init__(
-        self, learner: Learner, folder: Path, shape: StudentShape, train: TrainSpec, ranks: Ranks = ALONE
+        self,
+        learner: Learner,
+        folder: Path,
+        shape: StudentShape,
+        train: TrainSpec,
+        ranks: Ranks = ALONE,
+        footprint: Footprint | None = None,
     ) -> None:
         self.learner, self.folder, self._ranks = learner, folder, ranks
+        spec = learner.trial.student
+        self.footprint = footprint or Footprint(learner.device, spec.name, spec.memory)
         self.lane = Lane(learner.device)
         self.latest: Record | None = None
         self.result: TrialResult | None = None
@@ -128,7 +137,9 @@ class Training:
 
     def _advance(self, batch: Batch, shared: SharedInputs) -> str | None:
         """Take the step, and say what is wrong afterwards."""
-        self.learner.advance(batch, shared)
+        last = self.step + 1
+        with self.footprint.step(also=last % self._train.log_every == 0):
+            self.learner.advance(batch, shared)
         return self.learner.watch.look() if self._due() else None
 
     def _keep(self, state: Checkpoint) -> None:

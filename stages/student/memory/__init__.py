@@ -1,0 +1,1 @@
+"""What trials take of a GPU's memory: measured, held against their budgets, and which of them fit together."""
