@@ -40,14 +40,16 @@ def bench_table(bench: Mapping[str, Any]) -> Table:
     """One row a model."""
     batches = list(bench["models"][0]["latency"])
     table = Table("model", "form", "disk", "MACs", "cold ms", *(f"batch {one} ms p50/p95" for one in batches))
-    for title in ("MB", "accuracy", "agreement", "flips"):
+    simulated = any("simulation" in one for one in bench["models"])
+    for title in ("MB", "accuracy", "agreement", "flips", *(["simulation"] if simulated else [])):
         table.add_column(title, justify="right")
     for one in bench["models"]:
         timed = [f"{milliseconds(x['p50_ms'])} / {milliseconds(x['p95_ms'])}" for x in one["latency"].values()]
         memory = "–" if one["peak_memory_mb"] is None else f"{one['peak_memory_mb']:.0f}"
         shares = (percent(one["accuracy"]), percent(one["agreement"]), percent(one["flips"], 2))
         cost = (size(one["bytes"]), count(one["macs"]), milliseconds(one["cold_ms"]))
-        table.add_row(one["model"], one["form"], *cost, *timed, memory, *shares)
+        learnt = [percent(one.get("simulation"))] if simulated else []
+        table.add_row(one["model"], one["form"], *cost, *timed, memory, *shares, *learnt)
     return table
 
 

@@ -10,6 +10,7 @@ import pytest
 from asked_models import write_onnx
 from PIL import Image
 
+from teachercache.pipeline.benching import bench_table
 from teachercache.stages.deploy.bench.bench import bench_models
 from teachercache.stages.deploy.bench.judging import accuracy, agreement, flips
 from teachercache.stages.deploy.bench.labelled import read_labelled
@@ -47,9 +48,14 @@ def test_variants_are_held_against_their_float_parent(tmp_path: Path, photos: Pa
     pytest.importorskip("onnxruntime")
     whole = write_onnx(tmp_path / "float", WEIGHT)
     rounded = write_onnx(tmp_path / "int8", np.round(WEIGHT), precision="int8")
+    about = json.loads((rounded / "export.json").read_text())
+    (rounded / "export.json").write_text(json.dumps({**about, "quantisation": {"simulation_agreement": 0.997}}))
     labelled = read_labelled(str(photos))
     found = bench_models([whole, rounded], QUICK, labelled)
     first, second = found["models"]
+    assert "simulation" not in first and second["simulation"] == 0.997
+    assert bench_table(found).columns[-1].header == "simulation"
+    assert bench_table({"models": [first]}).columns[-1].header == "flips"
     assert first["parent"] is None and first["agreement"] is None and second["parent"] == str(whole)
     assert 0 < second["agreement"] <= 1 and 0 <= second["flips"] < 1 and second["accuracy"] is not None
     assert set(first["latency"]) == {"1", "3"} and first["latency"]["3"]["runs"] >= 5

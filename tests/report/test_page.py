@@ -184,10 +184,12 @@ def test_models_that_were_measured_stand_in_the_report(make_run: Any) -> None:
     machine = {"threads": 1}
     bench = {"format": 1, "machine": machine, "set": {"name": "test", "samples": 5}, "false_positives": 0.01}
     bench |= {"teacher": {"accuracy": 0.9, "latency": None, "bytes": 4000}, "models": [{**one, "accuracy": 0.8}]}
+    bench["models"] += [{**one, "model": "b", "accuracy": 0.8, "simulation": 0.9963}]
     (run.config.run / "bench.json").write_text(json.dumps(bench))
     report, html = write(run)
     assert report.bench == bench
     assert "As shipped" in html and "a/&lt;b&gt;" in html and "figure-bench" in html and "a/<b>" not in html
+    assert "Simulation <i>%</i>" in html and "<td>99.6</td>" in html
     (run.config.run / "bench.json").write_text("{}")
     with pytest.raises(ReportError, match="is of another version"):
         write(run)

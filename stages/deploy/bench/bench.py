@@ -63,6 +63,7 @@ def _row(subject: Subject, subjects: Sequence[Subject], spec: BenchSpec, note: N
         "bytes": subject.bytes,
         **measure_cost(subject, spec),
         **dict.fromkeys(("accuracy", "agreement", "flips")),
+        **({} if subject.simulation is None else {"simulation": subject.simulation}),
     }
 
 

@@ -14,7 +14,8 @@ from ..predict.reading import ArrayReading, TextReading
 @dataclass(frozen=True, slots=True)
 class Subject:
     """`weights` are the student's, so that an export finds the checkpoint that it was made from; `bytes` those of the
-    files that a device needs to answer; `request` goes to the measuring process."""
+    files that a device needs to answer; `request` goes to the measuring process; `simulation`, of an int8 file of a
+    student that was trained as if in int8: the share of rows of which torch said so too."""
 
     name: str
     folder: Path
@@ -22,6 +23,7 @@ class Subject:
     weights: str
     bytes: int
     request: Mapping[str, Any]
+    simulation: float | None = None
 
     @property
     def is_float(self) -> bool:
@@ -64,7 +66,8 @@ def _export(folder: Path, exported: Exported) -> Subject:
         for graph in exported.graphs.values()
     ]
     weights, form = str(exported.student["weights"]), f"onnx {exported.precision}"
-    return Subject(str(folder), folder, form, weights, exported.bytes, {"kind": "onnx", "graphs": graphs})
+    simulation = (exported.quantisation or {}).get("simulation_agreement")
+    return Subject(str(folder), folder, form, weights, exported.bytes, {"kind": "onnx", "graphs": graphs}, simulation)
 
 
 def _longest(folder: Path) -> dict[str, int]:
