@@ -6,6 +6,7 @@ Run as a script it is one of them: `python ranked_fleet.py RANK SIZE STORE FOLDE
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from teachercache.stages.student.spec import StudentSpec
 from teachercache.stages.student.trial.training import Training
 from teachercache.stages.student.trial.trial import plan_trials
 
+WAIT = timedelta(seconds=180)  # for a process that will never come
 LABELS = {"loss": "cross_entropy", "weight": 0.5}
 KL = {"loss": "kl", "signal": "logits", "temperature": 2.0}
 MSE = {"loss": "mse", "output": "embedding", "signal": "embedding", "projector": "linear"}
 TRAIN: dict[str, Any] = dict(steps=6, controls=("labels-only",), labelled={"count": 60, "per_batch": 5})
+FEW: dict[str, Any] = {"labelled": {"count": 60, "per_batch": 1}}
 
 
 class Plain(nn.Module):
@@ -72,9 +75,13 @@ DIFFERENT = (student("norm", args={"norm": True, "dropout": 0.3}),)
 
 
 def train(
-    students: Sequence[StudentSpec], folder: Path, ranks: Ranks = ALONE, stop: Callable[[], bool] = lambda: False
+    students: Sequence[StudentSpec],
+    folder: Path,
+    ranks: Ranks = ALONE,
+    stop: Callable[[], bool] = lambda: False,
+    **settings: Any,
 ) -> Any:
-    spec = memory.make_train(**TRAIN)
+    spec = memory.make_train(**(TRAIN | settings))
     trials = plan_trials(students, spec)
     stream = DoubleStream(spec, division=ranks.division)
     return train_fleet(trials, stream, memory.SHAPE, folder, spec, torch.device("cpu"), stop, ranks=ranks)
@@ -106,6 +113,11 @@ def failing(ranks: Ranks, folder: Path) -> None:
     write_json(folder / f"rank-{ranks.rank}.json", found)
 
 
+def few(ranks: Ranks, folder: Path) -> None:
+    """Fewer labelled rows in a batch than processes: some have none."""
+    train(EXACT, folder, ranks, **FEW)
+
+
 def refused(ranks: Ranks, folder: Path) -> None:
     """What needs whole batches."""
     rkd = {"loss": "rkd", "output": "embedding", "signal": "embedding"}
@@ -116,12 +128,12 @@ def refused(ranks: Ranks, folder: Path) -> None:
             write_json(folder / f"refused-{number}-{ranks.rank}.json", {"error": str(error)})
 
 
-SCENARIOS = {"whole": whole, "failing": failing, "refused": refused}
+SCENARIOS = {"whole": whole, "failing": failing, "few": few, "refused": refused}
 
 
 def take_part(rank: int, size: int, store: str, folder: Path, *scenarios: str) -> None:
     """Be process `rank` of `size`."""
-    dist.init_process_group("gloo", store=dist.FileStore(store, size), rank=rank, world_size=size)
+    dist.init_process_group("gloo", store=dist.FileStore(store, size), rank=rank, world_size=size, timeout=WAIT)
     try:
         with float64():
             for name in scenarios:

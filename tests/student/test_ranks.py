@@ -42,7 +42,7 @@ def together(ranked: ModuleType, tmp_path: Path) -> Callable[..., None]:
         ]
         try:
             ranked.take_part(0, size, store, tmp_path, *scenarios)
-            assert [one.wait(60) for one in others] == [0] * (size - 1)
+            assert [one.wait(180) for one in others] == [0] * (size - 1)
         finally:
             for one in others:
                 one.kill()
@@ -100,6 +100,16 @@ def test_what_one_process_cannot_do_ends_the_trial_in_all_and_the_others_go_on(
     assert first["plain/distilled/seed-0"][0] == "finished"
     failed = json.loads((tmp_path / "failing" / "bang/distilled/seed-0/failed.json").read_text())
     assert "ranked_fleet.py" in failed["traceback"]
+
+
+@pytest.mark.slow
+def test_a_process_without_a_row_takes_the_step_of_the_others(
+    ranked: ModuleType, together: Callable[..., None], tmp_path: Path
+) -> None:
+    together("few", size=3)
+    with ranked.float64():
+        ranked.train(ranked.EXACT, tmp_path / "alone", **ranked.FEW)
+    assert_equal(students(tmp_path / "few"), students(tmp_path / "alone"), close=1e-11)
 
 
 @pytest.mark.slow
