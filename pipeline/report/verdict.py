@@ -42,11 +42,17 @@ def verdict(arms: Sequence[ArmResult], teacher: TeacherResult, kind: FigureKind)
 def _effect(distilled: Sequence[ArmResult], gaining: Sequence[ArmResult], kind: FigureKind) -> str:
     if not gaining:
         return _no_effect(distilled, kind)
-    rest = [one for one in distilled if one not in gaining]
+    losing = [one for one in distilled if _direction(one) < 0]
+    rest = [one for one in distilled if one not in gaining and one not in losing]
     if len(distilled) == 1:
         return f"Distillation gains {_amount(gaining[0], kind, sign=False)} over labels only"
     text = f"Over labels only, distillation gains {_amounts(gaining, kind, sign=False)}"
-    return text + (f", and nothing certain for {_named(rest, kind)}" if rest else "")
+    unsure = f", and nothing certain for {_named(rest, kind)}" if rest else ""
+    return text + unsure + (f", and {_named(losing, kind)} {_are_worse(losing)}" if losing else "")
+
+
+def _are_worse(arms: Sequence[ArmResult]) -> str:
+    return "is worse for it" if len(arms) == 1 else "are worse for it"
 
 
 def _no_effect(distilled: Sequence[ArmResult], kind: FigureKind) -> str:
