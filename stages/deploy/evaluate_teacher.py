@@ -16,7 +16,7 @@ from ..errors import Interrupted, StageFailed
 from .held_out import HeldOut, HeldOutBatch
 from .held_out_sets import HeldOutSets
 from .judgement import Said, judgement
-from .measure import Unmeasured, measure_teacher
+from .measure import Measurement, measure_teacher
 from .metric_spec import MetricSpec
 from .metrics import zero_shot
 from .metrics.kinds import columns_of, join_columns
@@ -33,16 +33,17 @@ def evaluate_teacher(
     spec: EvaluateSpec,
     device: torch.device,
     stop: Callable[[], bool] = lambda: False,
+    source: Mapping[str, Any] | None = None,
 ) -> bool:
     """Write evaluation.json and predictions.npz of the teacher into `folder`; False when they stand already.
 
     `teacher` is a TeacherSpec as JSON: which model is measured, and in what precision; `views` gives the size of what
-    it is measured on. An evaluation that could not measure it ("unmeasured" says why) is made again, unless there is no
-    way to ("measurable" is false).
+    it is measured on, and `source` (a SourceSpec as JSON) the samples, where it takes more than images or texts alone.
+    An evaluation that could not measure it ("unmeasured" says why) is made again.
     """
     wanted = fingerprint("", held_out, spec, device)  # the held-out cache's own fingerprint holds the teacher's weights
     record = read_record(folder) or {}
-    if record.get("fingerprint") == wanted and ("unmeasured" not in record or record.get("measurable") is False):
+    if record.get("fingerprint") == wanted and "unmeasured" not in record:
         return False
     said = teacher_said(held_out, spec.batch_size)
     facts = held_out.main.cache.manifest.teacher
@@ -51,7 +52,7 @@ def evaluate_teacher(
         "class": facts.get("class"),
         **judgement(said, held_out),
         "unlabelled": held_out.main.unlabelled,
-        **_measured(teacher, views, spec, device, facts, stop),
+        **_measured(lambda: measure_teacher(teacher, source, views.size, views.channels, spec, device), facts, stop),
         "fingerprint": wanted,
     }
     publish_record(folder, content, said.predictions(held_out))
@@ -89,25 +90,17 @@ def _columns(metric: MetricSpec, batch: HeldOutBatch) -> Columns:
     return columns_of(metric, said, batch, teacher=True)
 
 
-def _measured(
-    teacher: Mapping[str, Any],
-    views: ViewsSpec,
-    spec: EvaluateSpec,
-    device: torch.device,
-    facts: Mapping[str, Any],
-    stop: Callable[[], bool],
-) -> dict[str, Any]:
+def _measured(measure: Callable[[], Measurement], facts: Mapping[str, Any], stop: Callable[[], bool]) -> dict[str, Any]:
     """Size as the cache's manifest says, the rest as measured."""
     total = facts.get("parameters")
     try:
-        found = measure_teacher(teacher, views.size, views.channels, spec, device)
+        found = measure()
     except StageFailed as error:
         if stop():  # the child heard the same signal
             raise Interrupted("stopped while the teacher was measured; the same command begins again") from error
         size = {"total": total, "without_embeddings": facts.get("without_embeddings")}
         unknown: dict[str, Any] = {"latency": {}, "peak_memory_mb": None, "machine": {}, "unmeasured": str(error)}
-        never = {"measurable": False} if isinstance(error, Unmeasured) else {}
-        return {"parameters": size, "bytes": facts.get("bytes"), **unknown, **never}
+        return {"parameters": size, "bytes": facts.get("bytes"), **unknown}
     size = asdict(found.parameters)
     return {
         "parameters": {**size, "total": total or size["total"]},

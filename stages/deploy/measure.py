@@ -16,12 +16,7 @@ from .held_out_sets import judged_outputs
 from .size import ModelSize
 from .spec import EvaluateSpec
 
-NOT_MEASURABLE = 3  # the child's exit code for a model of a kind that is not measured
 _CHILD = "teachercache.stages.deploy.measure_child"
-
-
-class Unmeasured(StageFailed):
-    """The model is of a kind whose latency is not measured: there is no use in trying again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +38,20 @@ def measure_student(folder: Path, spec: EvaluateSpec, device: torch.device) -> M
 
 
 def measure_teacher(
-    teacher: Mapping[str, Any], size: int, channels: int, spec: EvaluateSpec, device: torch.device
+    teacher: Mapping[str, Any],
+    source: Mapping[str, Any] | None,
+    size: int,
+    channels: int,
+    spec: EvaluateSpec,
+    device: torch.device,
 ) -> Measurement:
-    """Measure the teacher that these settings (a TeacherSpec as JSON) name, on views of `size` pixels a side.
+    """Measure the teacher that these settings (a TeacherSpec as JSON) name, on views of `size` pixels a side; `source`
+    (a SourceSpec as JSON) has the samples of a teacher that cannot be given noise.
 
     Raises StageFailed with the child's last words.
     """
-    return _measure({"kind": "teacher", "teacher": dict(teacher), "view": [size, channels]}, spec, device)
+    subject = {"kind": "teacher", "teacher": dict(teacher), "source": source, "view": [size, channels]}
+    return _measure(subject, spec, device)
 
 
 def _measure(subject: Mapping[str, Any], spec: EvaluateSpec, device: torch.device) -> Measurement:
@@ -69,8 +71,7 @@ def _measure(subject: Mapping[str, Any], spec: EvaluateSpec, device: torch.devic
     )
     if done.returncode != 0:
         last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), f"exit {done.returncode}")
-        failure = Unmeasured if done.returncode == NOT_MEASURABLE else StageFailed
-        raise failure(f"{subject['kind']} cannot be measured: {last}")
+        raise StageFailed(f"{subject['kind']} cannot be measured: {last}")
     found = json.loads(done.stdout.splitlines()[-1])
     size = ModelSize(**found["parameters"])
     return Measurement(found["latency"], found["peak_memory_mb"], size, found["bytes"], found["machine"])

@@ -9,7 +9,7 @@ this room that may load a teacher, and only when it is asked to.
 import json
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,9 @@ from torch import nn
 
 from ..errors import StageError
 from .latency import latency
-from .measure import NOT_MEASURABLE
 from .memory import PeakMemory
 from .noise import noise_inputs
 from .size import model_size, weight_bytes
-
-_AUTO = {  # the families that are measured, and how each is loaded
-    "image-classifier": "AutoModelForImageClassification",
-    "text-classifier": "AutoModelForSequenceClassification",
-    "text-encoder": "AutoModel",
-    "causal-lm": "AutoModelForCausalLM",
-}
-_MOST_TOKENS = 512  # of a text, where nobody says how long the teacher's are
-Inputs = Callable[[int], Mapping[str, torch.Tensor]]
-
-
-class NotMeasurable(StageError):
-    """There is no way to measure this model, now or later."""
-
-    exit_code = NOT_MEASURABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +29,7 @@ class Subject:
     """A model on its device; `inputs(n)` makes a batch of n on the CPU, `run` does one forward pass."""
 
     model: nn.Module
-    inputs: Inputs
+    inputs: Callable[[int], Mapping[str, torch.Tensor]]
     run: Callable[[Mapping[str, torch.Tensor]], object]
 
 
@@ -82,49 +66,11 @@ def _student(request: Mapping[str, Any], device: torch.device) -> Subject:
 
 
 def _teacher(request: Mapping[str, Any], device: torch.device) -> Subject:
-    """The teacher with the weights, dtype and autocast of phase one, given prepared views, or texts, of noise."""
-    from ..teacher.families.family import family_of, find_folder
-    from ..teacher.families.loading import load_pretrained
-    from ..teacher.spec import TeacherSpec
+    """The teacher as phase one runs it; loading it is this process's matter alone."""
+    from .teacher_subject import teacher_subject
 
-    spec = TeacherSpec.model_validate(request["teacher"])
-    folder = find_folder(spec)
-    if (family := family_of(spec, folder)) not in _AUTO:
-        raise NotMeasurable(
-            f"latency is measured of teachers of images or of texts alone ({', '.join(_AUTO)}), and this one is of "
-            f"family {family}"
-        )
-    model = load_pretrained(_AUTO[family], spec, folder, device)
-    inputs = _views(folder, *request["view"]) if family == "image-classifier" else _texts(spec, folder, model)
-    once = {"use_cache": False} if family == "causal-lm" else {}
-    autocast = torch.autocast(device.type, dtype=getattr(torch, spec.autocast)) if spec.autocast else nullcontext()
-
-    def run(given: Mapping[str, torch.Tensor]) -> object:
-        with autocast:
-            return model(**given, **once)
-
-    return Subject(model, inputs, run)
-
-
-def _views(folder: Path, size: int, channels: int) -> Inputs:
-    from ..teacher.inputs.preprocessing import Preprocessor
-
-    prepare = Preprocessor(folder, size, channels)
-    return lambda batch: prepare(torch.randint(0, 256, (batch, size, size, channels), dtype=torch.uint8).numpy())
-
-
-def _texts(spec: Any, folder: Path, model: Any) -> Inputs:
-    """Texts as long as teacher.max_tokens, or as the teacher takes, up to `_MOST_TOKENS`."""
-    from ..teacher.inputs.tokens import load_tokens
-
-    tokens = min(load_tokens(spec, folder).longest, spec.max_tokens or _MOST_TOKENS)
-    words = int(model.get_input_embeddings().num_embeddings)
-
-    def inputs(batch: int) -> Mapping[str, torch.Tensor]:
-        ids = torch.randint(0, words, (batch, tokens))
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-
-    return inputs
+    found = teacher_subject(request, device)
+    return Subject(found.model, found.inputs, found.run)
 
 
 SUBJECTS: dict[str, Callable[[Mapping[str, Any], torch.device], Subject]] = {"student": _student, "teacher": _teacher}
@@ -135,8 +81,7 @@ def _name(device: torch.device) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure what the one argument asks for. Exit codes as everywhere, 2 for bad input; NOT_MEASURABLE for a
-    model of a kind that is not measured."""
+    """Measure what the one argument asks for. Exit codes as everywhere, 2 for bad input."""
     try:
         with redirect_stdout(sys.stderr):  # a user's model may print
             found = measure(json.loads(arguments[0]))

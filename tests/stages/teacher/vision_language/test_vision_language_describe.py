@@ -1,7 +1,14 @@
 """What `teacher describe` says of a model of images and text."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+from agent_shards import FIELDS
+
+from teachercache.data import SourceSpec
+from teachercache.stages.deploy.measure_child import measure
+from teachercache.stages.errors import StageError
 from teachercache.stages.teacher.describing import describe_teacher
 from teachercache.stages.teacher.independence import check_independence
 from teachercache.stages.teacher.job import CacheJob
@@ -18,6 +25,23 @@ def test_every_kind_of_point_is_described(agent_job: AgentJob) -> None:
     assert points["actions"].shape == (3, 256) and points["logits.action"].shape == (3, 320)
     assert points["vision.hidden.3"].shape == (5, 24) and points["vision.attention.2"].shape == (3, 5, 5)
     assert {"projector", "hidden.0", "hidden.2", "attention.1", "logits.text"} <= points.keys()
+
+
+def test_such_a_teacher_is_timed_on_held_out_samples_over_and_over(agent_job: AgentJob, told: Path) -> None:
+    job = agent_job("llava", {"hidden.0": {}})
+    source = {"path": str(told / "*.tar"), "label": None, "fields": FIELDS}
+    request = {
+        "kind": "teacher",
+        "teacher": job.teacher.model_dump(mode="json"),
+        "source": SourceSpec.model_validate(source).model_dump(mode="json"),
+        "view": [job.policy.size, 3],
+        **{"device": "cpu", "batches": [1, 6], "runs": 5, "threads": 1},
+    }
+    found = measure(request)
+    assert set(found["latency"]) == {"1", "6"} and found["latency"]["6"]["p50_ms"] > 0
+    assert found["parameters"]["total"] == describe_teacher(job).facts["parameters"]
+    with pytest.raises(StageError, match="of family vision-language is measured on held-out samples"):
+        measure({**request, "source": None})
 
 
 def test_rows_do_not_depend_on_the_batch_they_are_in(agent_job: AgentJob) -> None:
