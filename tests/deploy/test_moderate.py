@@ -12,7 +12,14 @@ from teachercache.data import SourceSpec, open_source
 from teachercache.stages.deploy.apps.moderate.concept import fit_threshold
 from teachercache.stages.deploy.apps.moderate.rules import read_concepts, read_rules, write_rules
 from teachercache.stages.deploy.apps.moderate.sorting import fit_rules, measured, sort_pictures
+from teachercache.stages.deploy.candidate import read_candidate
+from teachercache.stages.deploy.export.export import Asked, export_student
+from teachercache.stages.deploy.export.facts import Facts
+from teachercache.stages.deploy.export.probes import probe_inputs
+from teachercache.stages.deploy.export.rows import RealRows
+from teachercache.stages.deploy.quantise.export_int8 import Int8, export_int8
 from teachercache.stages.errors import StageError
+from teachercache.stages.student.inputs.shape import InputShape
 
 EMOJI = Path(__file__).resolve().parents[2] / "data" / "samples" / "emoji" / "seen-0000.tar"
 FOOD = 3
@@ -107,3 +114,27 @@ def test_moderation_from_the_command_line(run: Callable[..., str], clip: Path, e
     (bad,) = [one for one in content["pictures"] if one["error"]]
     assert bad["verdict"] == "review" and "broken.png: its 10 bytes are none of PNG" in bad["error"]
     broken.unlink()
+
+
+@pytest.mark.slow
+def test_thresholds_are_fitted_anew_for_an_int8_file(clip: Path, examples: Path, tmp_path: Path) -> None:
+    """Each file's own scores keep the rate; the rules of the one are refused for the other."""
+    pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
+    candidate, shapes = read_candidate(clip), read_candidate(clip).saved.shape.inputs
+    given = probe_inputs({"pixel_values": InputShape("image", (3, 32, 32), "float32"), **shapes}, 32, 0, fixed=True)
+    rows = RealRows({name: values.numpy() for name, values in given.items()}, np.full(32, -1))
+    export_student(candidate, Asked("onnx", tmp_path / "float"), Facts())
+    export_int8(candidate, Asked("onnx", tmp_path / "int8"), Facts(), Int8(rows, least_agreement=0.0))
+    (tmp_path / "concepts.yaml").write_text(CONCEPTS)
+    concepts, fitted = read_concepts(tmp_path / "concepts.yaml"), {}
+    for name in ("float", "int8"):
+        rules = fit_rules(tmp_path / name, concepts, examples / "fit", rate=0.1)
+        write_rules(tmp_path / f"{name}.json", rules)
+        assert read_rules(tmp_path / f"{name}.json", tmp_path / name) == rules
+        fitted[name] = rules.fitted["food"]
+        found = list(sort_pictures(tmp_path / name, rules, [examples / "fit"]))
+        flagged = [one.path.parent.name for one in found if one.verdict == "flag"]
+        assert flagged.count("other") == fitted[name].false_positives <= 0.1 * fitted[name].negatives
+    assert fitted["float"].flag != fitted["int8"].flag
+    with pytest.raises(StageError, match="gives other scores: fit its own thresholds"):
+        read_rules(tmp_path / "float.json", tmp_path / "int8")

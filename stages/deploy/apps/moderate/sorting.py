@@ -14,7 +14,10 @@ from ...predict.picture_files import picture_files
 from .concept import Concept, Fitted, Verdict, fit_threshold
 from .rules import Rules, concept_scores, embed_pictures, model_files
 
-_BATCH = 64
+_FILES = 64  # between two answers
+# Of a dynamic int8 file the ranges are those of a whole batch, so that a score hangs on what is asked beside it; a
+# threshold must meet the scores that it was fitted on.
+_ALONE = 1
 _ORDER: dict[str, int] = {"flag": 0, "review": 1, "pass": 2}
 
 
@@ -47,7 +50,7 @@ def fit_rules(model: Path, concepts: Sequence[Concept], examples: Path, rate: fl
         raise StageError(f"a false-positive rate of {rate:g} and a band of {band:g}: give one in (0, 1), and 1 or more")
     files = picture_files([examples])
     shown = np.array([path.relative_to(examples).parts[0] for path in files])
-    predictor = open_predictor(model, _BATCH)
+    predictor = open_predictor(model, _ALONE)
     scores = concept_scores(predictor, concepts, embed_pictures(predictor, files))
     fitted = {
         one.name: fit_threshold(one.name, scores[:, n], shown == one.name, rate, band) for n, one in enumerate(concepts)
@@ -57,9 +60,9 @@ def fit_rules(model: Path, concepts: Sequence[Concept], examples: Path, rate: fl
 
 def sort_pictures(model: Path, rules: Rules, paths: Sequence[Path]) -> Iterator[Sorted]:
     """Sort files and all that lies in folders, a batch at a time."""
-    predictor, files = open_predictor(model, _BATCH), picture_files(paths)
-    for start in range(0, len(files), _BATCH):
-        yield from _sorted(predictor, rules, files[start : start + _BATCH])
+    predictor, files = open_predictor(model, _ALONE), picture_files(paths)
+    for start in range(0, len(files), _FILES):
+        yield from _sorted(predictor, rules, files[start : start + _FILES])
 
 
 def _sorted(predictor: Predictor, rules: Rules, files: Sequence[Path]) -> Iterator[Sorted]:
