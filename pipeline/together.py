@@ -45,8 +45,8 @@ def refuse_studies(config: Config, ranks: "Ranks") -> None:
     """Raise ConfigError for a sweep that Optuna leads, which one process must lead."""
     if ranks.size > 1 and config.studies:
         raise ConfigError(
-            f"students.{config.studies[0].name}.sweep.study: Optuna leads a sweep in one process; train it without "
-            "torchrun, or let the sweep be a grid"
+            f"students.{config.studies[0].name}.sweep: a sweep of kind optuna is led by one process; train it without "
+            "torchrun, or let its kind be grid or random"
         )
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from teachercache.pipeline.config import load_config
 from teachercache.pipeline.errors import ConfigError
+from teachercache.pipeline.together import refuse_studies
 from teachercache.pipeline.training import chosen_trials
+from teachercache.stages.student.ranks.ranks import Ranks
 
 pytest.importorskip("optuna", reason="Optuna is not installed; `pip install 'teachercache[sweep]'`")
 TERMS = [{"loss": "cross_entropy"}, {"loss": "kl", "signal": "logits"}]
@@ -50,6 +52,13 @@ def test_a_run_chooses_trains_judges_and_reports(run: Callable[..., str], led: C
     again = run("train", recipe, "--student", "cnn")
     assert "3 trials" in said or "trained" in said
     assert load_config(recipe).students == config.students and "error" not in again
+
+
+def test_a_study_is_led_by_one_process(led: Callable[..., Path]) -> None:
+    config = load_config(led())
+    refuse_studies(config, Ranks())
+    with pytest.raises(ConfigError, match="is led by one process; train it without torchrun"):
+        refuse_studies(config, Ranks(0, 2))
 
 
 def test_what_a_study_cannot_have_is_refused(run: Callable[..., str], led: Callable[..., Path]) -> None:
