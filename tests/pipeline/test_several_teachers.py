@@ -97,13 +97,11 @@ def test_describe_lists_the_points_of_each_teacher_or_of_the_one_that_is_named(
     content = yaml.safe_load(recipe.read_text())
     content["teachers"]["unheard"] = {"student": "cnn"}
     recipe.write_text(yaml.safe_dump(content))
-    said = run("teacher", "describe", recipe)
-    assert "ViTForImageClassification" in said and "teacher big: ViTForImageClassification" in said
-    assert "big.hidden.2" in said and "teachers.unheard is a student that is not trained yet" in said
-    both, _ = json.JSONDecoder().raw_decode(run("teacher", "describe", recipe, "--json"))
+    both, end = json.JSONDecoder().raw_decode(said := run("teacher", "describe", recipe, "--json"))
     assert set(both["teachers"]) == {"big"} and both["teachers"]["big"]["points"] == both["points"]
-    one = json.loads(run("teacher", "describe", recipe, "--teacher", "big", "--json"))
-    assert one == both["teachers"]["big"]
+    assert "teachers.unheard is a student that is not trained yet" in said[end:]
+    one = run("teacher", "describe", recipe, "--teacher", "big")
+    assert one.startswith("teacher big: ViTForImageClassification") and "big.hidden.2" in one
     assert "did you mean big?" in run("teacher", "describe", recipe, "--teacher", "bigg", code=2)
     assert "not trained yet" in run("teacher", "describe", recipe, "--teacher", "unheard", code=2)
     assert "has no names of teachers" in run("teacher", "describe", other_teacher, "--teacher", "big", code=2)
