@@ -165,6 +165,7 @@ def test_the_release_is_fetched_once_and_held_against_its_hash(
     release = Release("9.9.9", "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode())
     with registry(shelf) as url:
         monkeypatch.setenv("npm_config_registry", url)
+        monkeypatch.setenv("no_proxy", "*")
         assert released_tarball(release, kept) == data
         (kept / release.file).write_bytes(data[:-1])  # damaged since: fetched again
         assert released_tarball(release, kept) == data
@@ -206,6 +207,7 @@ def test_what_has_no_page_is_refused_before_anything_is_made(
     said = run("export", student, "--to", "onnx", "--runtime", package, code=2)
     assert "--runtime and --sample are of the page that --to web makes" in said
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     said = run("export", student, *web, code=2)
     assert "cannot be fetched" in said and "npm pack onnxruntime-web@1.30.0" in said
