@@ -19,7 +19,7 @@ from .jobs import (
     set_field,
     source_of,
 )
-from .teacher_names import main_signals
+from .teachers.teacher_names import main_signals
 
 
 def cache_job(config: CacheConfig) -> CacheJob:
@@ -88,7 +88,7 @@ def build_caches(
     if config.cache.given:
         return _build_held_out(config, stop)
     train, *held_out = (member_jobs(job) for job in cache_jobs(config))
-    from .other_teachers import build_other_teachers
+    from .teachers.other_teachers import build_other_teachers
 
     built = [build_member(job, "teacher", stop, only) for job in train] + build_other_teachers(config, stop, only)
     return built + [build_member(job, "teacher, held-out", stop) for jobs in held_out for job in jobs]

@@ -31,8 +31,8 @@ from ..stages.student.sweep.expansion import expand_sweeps
 from ..stages.teacher.spec import TeacherSpec
 from .errors import ConfigError
 from .launching.spec import LaunchSpec
-from .wrong_value import wrong_value
-from .yaml_text import parse_yaml
+from .reading.wrong_value import wrong_value
+from .reading.yaml_text import parse_yaml
 
 _C = TypeVar("_C", bound="CacheConfig")
 _POINTS = ("logits", "embedding", "hidden", "attention", "qkv", "vision", "text", "actions", "projector", "spans")
@@ -158,13 +158,13 @@ def read_again(config: Config) -> Config:
 
 
 def _spelt_out(config: _C) -> _C:
-    from .generations import with_folders
-    from .layer_terms import without_layers
-    from .signal_globs import without_globs
-    from .teacher_names import with_points
+    from .reading.layer_terms import without_layers
+    from .reading.signal_globs import without_globs
+    from .students.generations import with_folders
+    from .teachers.teacher_names import with_points
 
     if isinstance(config, Config) and any(one.sweep is not None for one in config.students):
-        from .studies import with_studies  # loads torch, which most files need not wait for
+        from .students.studies import with_studies  # loads torch, which most files need not wait for
 
         config = with_studies(config)
     return without_layers(with_points(without_globs(with_folders(config))))

@@ -16,7 +16,7 @@ from ..stages.errors import StageError
 from .config import Config
 from .console import console, counted, progress_bar
 from .jobs import held_out_views, open_set, set_field
-from .training import chosen_trials
+from .students.training import chosen_trials
 
 
 def evaluate_run(config: Config, stop: Callable[[], bool]) -> None:

@@ -17,9 +17,9 @@ from ..stages.teacher.runner import BuildSummary, build_cache
 from .building import build_member, cache_jobs
 from .config import CacheConfig
 from .console import console
-from .inspection_table import size_text
-from .other_teachers import other_jobs
-from .samples import FewSamples
+from .dry_run.samples import FewSamples
+from .keeping.inspection_table import size_text
+from .teachers.other_teachers import other_jobs
 
 _SAMPLES = 2
 

@@ -10,7 +10,7 @@ from ..stages.errors import StageError
 from ..stages.remote_source import remote_tars
 from ..stages.student.stream.join import Join
 from .config import CacheConfig, Config
-from .teacher_names import owner
+from .teachers.teacher_names import owner
 
 
 def held_out_views(views: ViewsSpec) -> ViewsSpec:

@@ -15,8 +15,8 @@ from ..stages.teacher.running.standing import missing_shards
 from .building import build_member, cache_job, cache_jobs, held_out_jobs
 from .config import CacheConfig, Config
 from .errors import ConfigError
-from .other_teachers import build_other_teachers
-from .shard_choice import named_shards
+from .keeping.shard_choice import named_shards
+from .teachers.other_teachers import build_other_teachers
 
 TRAINING = "training"  # the part that is the training cache; the others have the names of held-out sets
 Build = Callable[[Sequence[str]], object]

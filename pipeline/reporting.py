@@ -2,10 +2,10 @@
 
 from .config import Config
 from .console import console
-from .generations import check_links
 from .jobs import open_joined, open_set
 from .report.terminal import ladder_table, problem_lines, result_table, sets_table
 from .report.write import JSON_FILE, PAGE_FILE, write_report
+from .students.generations import check_links
 
 
 def report_run(config: Config) -> None:

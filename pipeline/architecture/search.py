@@ -31,7 +31,7 @@ from ...stages.student.trial.trial import Trial, plan_trials
 from ..config import Config
 from ..evaluating import open_sets
 from ..jobs import open_joined
-from ..training import open_stream, student_shape
+from ..students.training import open_stream, student_shape
 from .settings import search_spec, searched_student, settings_of
 
 Say = Callable[[str], None]

@@ -42,7 +42,7 @@ def bench_model(
     Example: [bold]teachercache bench-model TRIAL TRIAL/export/onnx TRIAL/export/onnx-int8 --data 'test-*.tar'[/bold]
     """
     from ...stages.deploy.bench.spec import BenchSpec
-    from ..benching import bench_table, run_bench
+    from ..using.benching import bench_table, run_bench
 
     spec = BenchSpec(_sizes(batches), runs, threads, false_positives)
     with quiet(as_json):

@@ -9,7 +9,7 @@ from ..console import console, counted
 from .arguments import ConfigPath
 
 if TYPE_CHECKING:
-    from ..checking import Forecast
+    from ..dry_run.checking import Forecast
 
 
 def check(config: ConfigPath) -> None:
@@ -19,8 +19,8 @@ def check(config: ConfigPath) -> None:
 
     Nothing is kept. Exit code 2 says what to change.
     """
-    from ..checking import check_run
-    from ..generations import generations, within_reach
+    from ..dry_run.checking import check_run
+    from ..students.generations import generations, within_reach
 
     loaded = load_cache_config(config)
     parts = len(generations(loaded)) if isinstance(loaded, Config) else 1

@@ -30,8 +30,8 @@ def evaluate(
         launch_command(loaded, config, elsewhere, "evaluate", dry_run)
         return
     from ..evaluating import evaluate_run, evaluations
-    from ..gpu_memory import claim_share
     from ..launching.settling import await_evaluable
+    from ..students.gpu_memory import claim_share
 
     with interruptible() as stop, quiet(as_json):
         if settle is not None:  # a stage of a chain, which does not begin with a part of what it needs

@@ -57,7 +57,7 @@ def export(
     Example: [bold]teachercache export runs/demo/students/vit/distilled/seed-0 --to hf --out my-vit[/bold]
     """
     from ..errors import ConfigError
-    from ..exporting import export_checkpoint
+    from ..using.exporting import export_checkpoint
 
     if not int8 and way is not None:
         raise ConfigError("--way says how --int8 is done: say --int8 too")

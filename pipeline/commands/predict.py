@@ -34,7 +34,7 @@ def predict(
     Example: [bold]teachercache predict exported/clip --text "red apple"[/bold]
     """
     from ...stages.deploy.predict import open_predictor
-    from ..predicting import asked_items, predictions_json, predictions_table
+    from ..using.predicting import asked_items, predictions_json, predictions_table
 
     predictor = open_predictor(model, batch_size, threads)
     names, items = asked_items(predictor, paths or (), text or ())

@@ -3,7 +3,7 @@
 from ..config import load_config, read_again
 from ..console import console
 from ..interruption import interruptible
-from ..together import refuse_ranks
+from ..students.together import refuse_ranks
 from .arguments import ConfigPath, LaunchDryRun, LaunchName, chosen_launch
 
 
@@ -19,18 +19,18 @@ def run(config: ConfigPath, launch: LaunchName = None, dry_run: LaunchDryRun = F
     elsewhere = chosen_launch(loaded, launch, dry_run)
     if elsewhere is not None:
         from ..launching.launch import launch_command
-        from ..studies import refuse_division
+        from ..students.studies import refuse_division
 
         refuse_division(loaded)
         launch_command(loaded, config, elsewhere, "run", dry_run)
         return
     from ..building import build_caches
+    from ..dry_run.first_look import look_at_students
     from ..evaluating import evaluate_run
-    from ..first_look import look_at_students
-    from ..generations import check_links, generations
-    from ..gpu_memory import claim_share, note_peaks
     from ..reporting import report_run
-    from ..training import chosen_trials, train_trials
+    from ..students.generations import check_links, generations
+    from ..students.gpu_memory import claim_share, note_peaks
+    from ..students.training import chosen_trials, train_trials
 
     look_at_students(loaded)
     parts = generations(loaded)

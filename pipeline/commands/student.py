@@ -23,7 +23,7 @@ def describe(
 
     Builds each student and sends one blank row through it. Of a cache that stands already, it lists the signals.
     """
-    from ..describing_students import described_json, described_students, described_tables
+    from ..students.describing_students import described_json, described_students, described_tables
 
     found = described_students(load_config(config), tuple(names or ()))
     if as_json:

@@ -25,7 +25,7 @@ def report(
     Reads the finished training cache; loads no model, and needs no students. Writes teacher.html, teacher.json and
     suspects.csv into <output>/teacher-report.
     """
-    from ..judging import judge_run
+    from ..teachers.judging import judge_run
 
     judge_run(load_cache_config(config), signal, tuple(beside or ()), student)
 
@@ -44,8 +44,8 @@ def describe(
     Any module of the teacher can be heard by its path as well. Loads the model; one sample goes through it. Of a file
     with several teachers each is described, the main one first.
     """
-    from ..describing import describe as described
-    from ..describing import described_json, described_table
+    from ..teachers.describing import describe as described
+    from ..teachers.describing import described_json, described_table
 
     if as_json:
         print(json.dumps(described_json(dict(described(given, teacher))), indent=1))

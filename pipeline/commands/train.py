@@ -9,7 +9,7 @@ import typer
 from ..config import Config, load_config
 from ..interruption import interruptible
 from ..launching.spec import LaunchSpec
-from ..together import refuse_ranks, refuse_studies, together
+from ..students.together import refuse_ranks, refuse_studies, together
 from .arguments import ConfigPath, LaunchDryRun, LaunchName, Settle, chosen_launch
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def _train_elsewhere(
     loaded: Config, config: Path, elsewhere: LaunchSpec, students: Sequence[str], trials: str | None, dry_run: bool
 ) -> None:
     from ..launching.launch import launch_command
-    from ..studies import refuse_division
-    from ..training import chosen_trials
+    from ..students.studies import refuse_division
+    from ..students.training import chosen_trials
 
     chosen = chosen_trials(loaded, students, trials)
     refuse_division(loaded)
@@ -58,9 +58,9 @@ def _train_elsewhere(
 def _train_here(
     loaded: Config, ranks: "Ranks", students: Sequence[str], trials: str | None, settle: float | None
 ) -> None:
-    from ..generations import by_generation, check_links
-    from ..gpu_memory import claim_share, note_peaks
-    from ..training import chosen_trials, train_trials
+    from ..students.generations import by_generation, check_links
+    from ..students.gpu_memory import claim_share, note_peaks
+    from ..students.training import chosen_trials, train_trials
 
     refuse_studies(loaded, ranks)
     chosen = chosen_trials(loaded, students, trials)

@@ -11,12 +11,12 @@ from ...stages.student.files.durable_files import write_errors, write_whole
 from ...stages.student.trial.trial import Trial
 from ..config import CacheConfig, Config
 from ..console import console, counted
+from ..dry_run.first_look import look_at_students
 from ..errors import ConfigError
-from ..first_look import look_at_students
-from ..generations import links
 from ..interruption import interruptible
 from ..jobs import open_joined
-from ..training import chosen_trials
+from ..students.generations import links
+from ..students.training import chosen_trials
 from .engine import Engine, engine_of
 from .plan import cache_stage, single_stage, train_stage
 from .record import Job, new_job_folder, write_job

@@ -15,9 +15,9 @@ from ...stages.teacher.extension import member_jobs, plan_extensions, unfinished
 from ...stages.teacher.job import CacheJob
 from ..building import cache_jobs, held_out_jobs
 from ..config import CacheConfig, Config
-from ..other_teachers import other_jobs
+from ..keeping.shard_choice import named_shards
 from ..part_building import TRAINING
-from ..shard_choice import named_shards
+from ..teachers.other_teachers import other_jobs
 from .division import numbers_text, shares, waves
 from .packing import Peak, packs
 from .peaks import read_peaks

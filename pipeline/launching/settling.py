@@ -16,7 +16,7 @@ from ...stages.student.sweep.stopped import is_over
 from ..config import Config
 from ..console import console
 from ..jobs import judging_sources, open_set, open_training
-from ..training import chosen_trials
+from ..students.training import chosen_trials
 
 _LOOK = 2.0  # seconds between two looks
 

@@ -10,7 +10,7 @@ from ...stages.deploy.figure_kind import FigureKind
 from ...stages.student.stream.join import Join
 from ...stages.versions import library_versions
 from ..config import Config
-from ..inspection import inspect_cache
+from ..keeping.inspection import inspect_cache
 from ..launching.cost import jobs_cost
 from .bench import read_bench
 from .disagreement import DisagreementSheet, disagreement_sheet

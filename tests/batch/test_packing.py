@@ -11,7 +11,7 @@ from teachercache.pipeline.launching.packing import Peak, needed_bytes, packs
 from teachercache.pipeline.launching.peaks import note_peak, read_peaks
 from teachercache.pipeline.launching.plan import train_stage
 from teachercache.pipeline.launching.spec import LaunchSpec
-from teachercache.pipeline.training import chosen_trials
+from teachercache.pipeline.students.training import chosen_trials
 from teachercache.stages.student.trial.trial import Trial
 
 GB = 10**9

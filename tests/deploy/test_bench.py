@@ -10,7 +10,7 @@ import pytest
 from asked_models import write_onnx
 from PIL import Image
 
-from teachercache.pipeline.benching import bench_table
+from teachercache.pipeline.using.benching import bench_table
 from teachercache.stages.deploy.bench.bench import bench_models
 from teachercache.stages.deploy.bench.judging import accuracy, agreement, flips
 from teachercache.stages.deploy.bench.labelled import read_labelled

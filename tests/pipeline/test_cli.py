@@ -198,7 +198,7 @@ def test_training_needs_nothing_of_the_teacher(
     code = (
         "import sys; from pathlib import Path\n"
         "from teachercache.pipeline.config import load_config\n"
-        "from teachercache.pipeline.training import train_students\n"
+        "from teachercache.pipeline.students.training import train_students\n"
         f"train_students(load_config(Path({str(recipe)!r})), lambda: False)\n"
         "found = {m for m in sys.modules if m.startswith('teachercache.stages.teacher')}\n"
         "assert found <= {'teachercache.stages.teacher', 'teachercache.stages.teacher.spec'}, found\n"

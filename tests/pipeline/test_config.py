@@ -8,7 +8,7 @@ import yaml
 
 from teachercache.pipeline.config import load_config
 from teachercache.pipeline.errors import ConfigError
-from teachercache.pipeline.yaml_text import parse_yaml
+from teachercache.pipeline.reading.yaml_text import parse_yaml
 
 RECIPE = Path(__file__).parents[2] / "pipeline" / "recipes" / "image_vit" / "recipe.yaml"
 STARTER = Path(__file__).parents[2] / "pipeline" / "commands" / "starter.yaml"

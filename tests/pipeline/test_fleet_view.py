@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from teachercache.pipeline import fleet_view
-from teachercache.pipeline.fleet_view import FleetView
+from teachercache.pipeline.students import fleet_view
+from teachercache.pipeline.students.fleet_view import FleetView
 from teachercache.stages.student.files.history import Record
 from teachercache.stages.student.fleet import FleetProgress
 

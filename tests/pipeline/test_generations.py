@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from teachercache.cache import open_cache
 from teachercache.pipeline.config import load_config
-from teachercache.pipeline.generations import generations
+from teachercache.pipeline.students.generations import generations
 from teachercache.stages.student.files.saved import load_student, read_student
 from teachercache.stages.student.inputs.images import prepare_views
 

@@ -15,7 +15,7 @@ import yaml
 from safetensors.torch import load_file
 
 from teachercache.pipeline.config import load_config
-from teachercache.pipeline.training import train_students
+from teachercache.pipeline.students.training import train_students
 from teachercache.stages.errors import Interrupted
 from teachercache.stages.student.files.saved import load_student, read_student
 from teachercache.stages.student.inputs.shape import blank_inputs
@@ -233,7 +233,7 @@ def own_loss(config: Any, teacher: Path) -> float:
     from transformers import BertForSequenceClassification
 
     from teachercache.pipeline.jobs import open_joined
-    from teachercache.pipeline.training import chosen_trials, open_stream, student_shape
+    from teachercache.pipeline.students.training import chosen_trials, open_stream, student_shape
     from teachercache.stages.student.trial.arms import lesson
     from teachercache.stages.student.trial.assembly import assemble
 

@@ -8,8 +8,8 @@ import pytest
 
 from teachercache.pipeline.config import load_config
 from teachercache.pipeline.errors import ConfigError
-from teachercache.pipeline.together import refuse_studies
-from teachercache.pipeline.training import chosen_trials
+from teachercache.pipeline.students.together import refuse_studies
+from teachercache.pipeline.students.training import chosen_trials
 from teachercache.stages.student.ranks.ranks import Ranks
 
 pytest.importorskip("optuna", reason="Optuna is not installed; `pip install 'teachercache[sweep]'`")

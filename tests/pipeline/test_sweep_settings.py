@@ -6,7 +6,7 @@ import pytest
 
 from teachercache.pipeline.config import load_config
 from teachercache.pipeline.errors import ConfigError
-from teachercache.pipeline.training import chosen_trials, require_competitors
+from teachercache.pipeline.students.training import chosen_trials, require_competitors
 
 YAML = """
 name: swept

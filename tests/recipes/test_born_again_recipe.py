@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from teachercache.pipeline.config import load_config
-from teachercache.pipeline.generations import generations
+from teachercache.pipeline.students.generations import generations
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "pipeline/recipes/born_again/recipe.yaml"

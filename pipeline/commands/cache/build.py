@@ -7,7 +7,7 @@ import typer
 from ...config import load_cache_config
 from ...console import console
 from ...interruption import interruptible
-from ...shard_choice import choose_shards
+from ...keeping.shard_choice import choose_shards
 from ..arguments import ConfigPath, LaunchDryRun, LaunchName, chosen_launch
 
 
@@ -39,8 +39,8 @@ def build(
         launch_command(loaded, config, elsewhere, "cache", dry_run, shards)
         return
     from ...building import build_caches
-    from ...generations import within_reach
     from ...part_building import build_part
+    from ...students.generations import within_reach
 
     loaded, waiting = within_reach(loaded)
     with interruptible() as stop:

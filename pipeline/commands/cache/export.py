@@ -8,8 +8,8 @@ import typer
 from ....cache import open_cache
 from ...console import console, counted
 from ...errors import ConfigError
-from ...inspection_table import size_text
-from ...rewriting import interruptible_bar, say_missing
+from ...keeping.inspection_table import size_text
+from ...keeping.rewriting import interruptible_bar, say_missing
 from .location import CachePath, DryRun, cache_address
 
 

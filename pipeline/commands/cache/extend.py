@@ -16,7 +16,7 @@ def extend(config: ConfigPath, dry_run: DryRun = False) -> None:
     command again continues where it stopped.
     """
     from ...extending import extend_caches
-    from ...generations import within_reach
+    from ...students.generations import within_reach
 
     loaded, _ = within_reach(load_cache_config(config))
     with interruptible() as stop:

@@ -10,7 +10,7 @@ from ....cache.keeping.rubbish import find_rubbish, remove_rubbish
 from ....cache.opening import open_members
 from ...console import console, counted, progress_bar
 from ...errors import ConfigError
-from ...inspection_table import size_text
+from ...keeping.inspection_table import size_text
 from .location import CachePath, DryRun, cache_address
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -7,8 +7,8 @@ import typer
 
 from ....cache import open_cache
 from ...console import console
-from ...inspection import inspect_cache
-from ...inspection_table import inspection_lines, inspection_table
+from ...keeping.inspection import inspect_cache
+from ...keeping.inspection_table import inspection_lines, inspection_table
 from .location import CachePath, cache_address
 
 

@@ -13,8 +13,8 @@ from ....cache.rewriting.shard_union import plan_union, unite_shards
 from ....cache.rewriting.side_by_side import side_by_side_plan
 from ...console import console, counted
 from ...errors import ConfigError
-from ...inspection_table import size_text
-from ...rewriting import interruptible_bar, run_rewrite, say_missing
+from ...keeping.inspection_table import size_text
+from ...keeping.rewriting import interruptible_bar, run_rewrite, say_missing
 from .location import DryRun, NewPath, cache_address
 
 

@@ -6,9 +6,9 @@ import typer
 
 from ....cache import open_cache
 from ....cache.rewriting.recode import recode_plan
-from ...principal_components import pca_codec
-from ...rewriting import run_rewrite
-from ...signal_choice import new_codec, signals_to_recode
+from ...keeping.principal_components import pca_codec
+from ...keeping.rewriting import run_rewrite
+from ...keeping.signal_choice import new_codec, signals_to_recode
 from .location import CachePath, DryRun, NewPath, cache_address
 
 

@@ -12,8 +12,8 @@ from ...config import load_cache_config
 from ...console import console
 from ...errors import ConfigError
 from ...jobs import source_of
-from ...rewriting import run_rewrite
-from ...shard_choice import named_shards
+from ...keeping.rewriting import run_rewrite
+from ...keeping.shard_choice import named_shards
 from .location import CachePath, DryRun, NewPath, cache_address, is_config
 
 

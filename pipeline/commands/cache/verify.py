@@ -50,7 +50,7 @@ def verify(
     rest = f"{missing} {'is' if missing == 1 else 'are'} not built yet"
     console.print(f"[green]verified[/green] {url}: {counted(whole, 'shard')} {how}, {rest}")
     if teacher:
-        from ...asking import ask_teachers
+        from ...keeping.asking import ask_teachers
 
         ask_teachers(load_cache_config(Path(path)), teacher, secrets.randbelow(1 << 31) if seed is None else seed)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from teachercache.cache import open_cache
-from teachercache.pipeline.inspection import inspect_cache
+from teachercache.pipeline.keeping.inspection import inspect_cache
 from teachercache.stages.teacher.asking import ask_again
 from teachercache.stages.teacher.families.text import TextEncoder
 from teachercache.stages.teacher.job import CacheJob

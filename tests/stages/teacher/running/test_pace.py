@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from teachercache.cache import open_cache
-from teachercache.pipeline.inspection import inspect_cache
-from teachercache.pipeline.inspection_table import inspection_lines
+from teachercache.pipeline.keeping.inspection import inspect_cache
+from teachercache.pipeline.keeping.inspection_table import inspection_lines
 from teachercache.stages.teacher import sink
 from teachercache.stages.teacher.families.image_classifier import ImageClassifier
 from teachercache.stages.teacher.inputs.loader import PreparedPieces
