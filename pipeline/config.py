@@ -25,7 +25,7 @@ from ..cache.spec import CacheSpec
 from ..cache.storage.address import Address, cache_address, sibling
 from ..data.spec import SourceSpec, ViewsSpec
 from ..stages.deploy.architecture.spec import ArchitectureSpec
-from ..stages.deploy.spec import EvaluateSpec
+from ..stages.deploy.evaluation.spec import EvaluateSpec
 from ..stages.student.spec import StudentSpec, TrainSpec
 from ..stages.student.sweep.expansion import expand_sweeps
 from ..stages.teacher.spec import TeacherSpec

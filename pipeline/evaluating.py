@@ -6,11 +6,11 @@ from typing import Any
 from ..cache import open_cache
 from ..cache.opening import cache_exists
 from ..stages.class_order import check_kept
-from ..stages.deploy.evaluate import evaluate_students
-from ..stages.deploy.evaluate_teacher import evaluate_teacher
-from ..stages.deploy.held_out import HeldOut
-from ..stages.deploy.held_out_sets import HeldOutSets, prompt_metrics
-from ..stages.deploy.record import read_record
+from ..stages.deploy.evaluation.evaluate import evaluate_students
+from ..stages.deploy.evaluation.evaluate_teacher import evaluate_teacher
+from ..stages.deploy.evaluation.held_out import HeldOut
+from ..stages.deploy.evaluation.held_out_sets import HeldOutSets, prompt_metrics
+from ..stages.deploy.evaluation.record import read_record
 from ..stages.device import pick_device
 from ..stages.errors import StageError
 from .config import Config

@@ -23,7 +23,9 @@ def held_out_signals(config: Config, name: str | None = None) -> dict[str, Signa
 
     They are heard where `cache.signals` hears them under the same name, else at the point of that name.
     """
-    from ..stages.deploy.held_out_sets import judged_signals  # here: the command line must not wait for torch
+    from ..stages.deploy.evaluation.held_out_sets import (
+        judged_signals,  # here: the command line must not wait for torch
+    )
 
     names = judged_signals(config.evaluate.chosen_metrics, name if name in config.evaluate.prompts else None)
     kept = config.cache.signals

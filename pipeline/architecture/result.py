@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from ...stages.deploy.architecture.front import ShapePoint, pareto_front
-from ...stages.deploy.figure_kind import FigureKind
+from ...stages.deploy.metrics.figure_kind import FigureKind
 from ...stages.student.files.durable_files import write_whole
 from ..config import Config
 from ..report.figures.panel import COLOURS, Panel, draw_panel

@@ -10,14 +10,14 @@ from pathlib import Path
 from statistics import fmean
 
 from ...cache import Cache
-from ...stages.deploy.answers import predict
 from ...stages.deploy.architecture.cost import above_limits, costs_of
 from ...stages.deploy.architecture.front import FrontRungs, ShapePoint
 from ...stages.deploy.architecture.spec import ArchitectureSpec
 from ...stages.deploy.architecture.study import ShapeStudy
-from ...stages.deploy.candidate import read_candidate
-from ...stages.deploy.held_out_sets import HeldOutSets, judged_outputs
-from ...stages.deploy.judgement import judgement
+from ...stages.deploy.evaluation.answers import predict
+from ...stages.deploy.evaluation.candidate import read_candidate
+from ...stages.deploy.evaluation.held_out_sets import HeldOutSets, judged_outputs
+from ...stages.deploy.evaluation.judgement import judgement
 from ...stages.device import pick_device
 from ...stages.errors import StageError, StageFailed
 from ...stages.student.files.durable_files import read_json

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 from ...cache import Cache, open_cache
-from ...stages.deploy.answers import predict
-from ...stages.deploy.candidate import read_candidate
-from ...stages.deploy.evaluate_teacher import teacher_said
-from ...stages.deploy.held_out import HeldOut
-from ...stages.deploy.held_out_sets import HeldOutSets, prompt_metrics
-from ...stages.deploy.judgement import judgement
+from ...stages.deploy.evaluation.answers import predict
+from ...stages.deploy.evaluation.candidate import read_candidate
+from ...stages.deploy.evaluation.evaluate_teacher import teacher_said
+from ...stages.deploy.evaluation.held_out import HeldOut
+from ...stages.deploy.evaluation.held_out_sets import HeldOutSets, prompt_metrics
+from ...stages.deploy.evaluation.judgement import judgement
 from ...stages.student.stream.join import Join
 from ...stages.teacher.job import CacheJob
 from ...stages.teacher.runner import build_cache

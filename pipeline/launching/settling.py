@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from ...cache import CacheError
-from ...stages.deploy.record import EVALUATION
+from ...stages.deploy.evaluation.record import EVALUATION
 from ...stages.errors import Interrupted, StageError
 from ...stages.student.files.saved import is_saved
 from ...stages.student.sweep.stopped import is_over

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from ...cache import Cache
-from ...stages.deploy.figure_kind import FigureKind
+from ...stages.deploy.metrics.figure_kind import FigureKind
 from ...stages.student.stream.join import Join
 from ...stages.versions import library_versions
 from ..config import Config

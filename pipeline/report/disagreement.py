@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...cache import Cache
-from ...stages.deploy.figure_kind import Better
+from ...stages.deploy.metrics.figure_kind import Better
 from ...stages.student.stream.join import Join
 from .errors import ReportError
 from .evaluation import Predictions, read_predictions

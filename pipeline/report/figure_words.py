@@ -1,6 +1,6 @@
 """How figures of merit are written, each in its unit: percent and points, or the figure itself."""
 
-from ...stages.deploy.figure_kind import FigureKind
+from ...stages.deploy.metrics.figure_kind import FigureKind
 from .quantities import MISSING, difference, percent, percent_spread, plain_spread, points
 from .spread import Difference, Spread
 

@@ -8,7 +8,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...stages.deploy.figure_kind import FigureKind
+from ...stages.deploy.metrics.figure_kind import FigureKind
 from . import quantities
 from .breakdowns import breakdown_tables
 from .collect import Report

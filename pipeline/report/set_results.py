@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from ...stages.deploy.figure_kind import FigureKind
+from ...stages.deploy.metrics.figure_kind import FigureKind
 from .evaluation import Breakdown, Evaluation, SetEvaluation
 from .spread import Difference, Spread, gain_over, spread
 from .trials import FinishedTrial

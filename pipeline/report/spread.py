@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 from statistics import fmean, stdev
 
-from ...stages.deploy.figure_kind import Better
+from ...stages.deploy.metrics.figure_kind import Better
 
 # Student's t, 0.975 quantile, 1 to 30 degrees of freedom (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2).
 _T = (

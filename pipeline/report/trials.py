@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...cache import Cache
-from ...stages.deploy.held_out_sets import judged_outputs
+from ...stages.deploy.evaluation.held_out_sets import judged_outputs
 from ...stages.student.files.history import read_history
 from ...stages.student.files.identity import claim_folder, trial_identity
 from ...stages.student.files.saved import is_saved

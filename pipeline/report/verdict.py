@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ...stages.deploy.figure_kind import FigureKind
+from ...stages.deploy.metrics.figure_kind import FigureKind
 from .figure_words import gain_words, shown, shown_gain, shown_spread, with_unit
 from .quantities import listing
 from .results import ArmResult, TeacherResult

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Collection, Sequence
 
 from ...cache import Cache
-from ...stages.deploy.held_out_sets import judged_outputs
+from ...stages.deploy.evaluation.held_out_sets import judged_outputs
 from ...stages.student.fleet import train_fleet
 from ...stages.student.models.builders import StudentShape
 from ...stages.student.ranks.joining import rank_device

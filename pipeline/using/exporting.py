@@ -8,7 +8,7 @@ import torch
 
 from ...cache import Cache, open_cache
 from ...cache.opening import cache_exists
-from ...stages.deploy.candidate import Candidate, read_candidate
+from ...stages.deploy.evaluation.candidate import Candidate, read_candidate
 from ...stages.deploy.export.export import Asked, default_folder, export_student
 from ...stages.deploy.export.facts import collect_facts, run_folder
 from ...stages.deploy.export.manifest import Exported

@@ -14,8 +14,8 @@ from ..student.models.builders import StudentShape, build_student, output_shapes
 from ..student.models.transformers_student import OUTPUTS, TransformersStudent
 from ..student.spec import StudentSpec
 from .learnable import Learnable, learnable_signals
-from .macs import multiply_accumulates
-from .size import model_size
+from .measuring.macs import multiply_accumulates
+from .measuring.size import model_size
 
 _PARTS = ("", "vision.", "text.")
 

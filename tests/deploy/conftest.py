@@ -15,9 +15,9 @@ from PIL import Image
 from teachercache.cache import open_cache
 from teachercache.cache.spec import SignalSpec
 from teachercache.data import SourceSpec, ViewPolicy, ViewsSpec, open_source
-from teachercache.stages.deploy.held_out import HeldOut
-from teachercache.stages.deploy.metric_spec import ClassificationSpec
-from teachercache.stages.deploy.spec import EvaluateSpec
+from teachercache.stages.deploy.evaluation.held_out import HeldOut
+from teachercache.stages.deploy.evaluation.spec import EvaluateSpec
+from teachercache.stages.deploy.metrics.metric_spec import ClassificationSpec
 from teachercache.stages.student.files.saved import save_student
 from teachercache.stages.student.models.builders import StudentShape, build_student
 from teachercache.stages.student.spec import StudentSpec

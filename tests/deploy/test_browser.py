@@ -15,7 +15,7 @@ from chromium import PROGRAM, Chromium
 from PIL import Image
 
 from teachercache.data import SourceSpec, open_source
-from teachercache.stages.deploy.candidate import read_candidate
+from teachercache.stages.deploy.evaluation.candidate import read_candidate
 from teachercache.stages.deploy.export.export import Asked, export_student
 from teachercache.stages.deploy.export.facts import Facts
 from teachercache.stages.deploy.export.rows import RealRows

@@ -7,7 +7,7 @@ from torch import nn
 from teachercache.cache import SignalSchema
 from teachercache.stages.deploy.description import describe_student
 from teachercache.stages.deploy.learnable import learnable_signals
-from teachercache.stages.deploy.macs import multiply_accumulates
+from teachercache.stages.deploy.measuring.macs import multiply_accumulates
 from teachercache.stages.student.models.builders import StudentShape
 from teachercache.stages.student.spec import StudentSpec
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from teachercache.stages.deploy.evaluate import EvaluationSummary, evaluate_students
-from teachercache.stages.deploy.held_out import HeldOut, HeldOutBatch
-from teachercache.stages.deploy.held_out_sets import HeldOutSets
-from teachercache.stages.deploy.spec import EvaluateSpec
+from teachercache.stages.deploy.evaluation.evaluate import EvaluationSummary, evaluate_students
+from teachercache.stages.deploy.evaluation.held_out import HeldOut, HeldOutBatch
+from teachercache.stages.deploy.evaluation.held_out_sets import HeldOutSets
+from teachercache.stages.deploy.evaluation.spec import EvaluateSpec
 from teachercache.stages.errors import Interrupted, StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student, read_student
 from teachercache.stages.student.inputs.columns import SharedInputs

@@ -13,12 +13,12 @@ import torch
 
 from teachercache.cache import SparseLogits
 from teachercache.data import ViewsSpec
-from teachercache.stages.deploy.evaluate_teacher import evaluate_teacher
-from teachercache.stages.deploy.held_out import HeldOut
-from teachercache.stages.deploy.held_out_sets import HeldOutSets
+from teachercache.stages.deploy.evaluation.evaluate_teacher import evaluate_teacher
+from teachercache.stages.deploy.evaluation.held_out import HeldOut
+from teachercache.stages.deploy.evaluation.held_out_sets import HeldOutSets
+from teachercache.stages.deploy.evaluation.predictions import teacher_predictions
+from teachercache.stages.deploy.evaluation.spec import EvaluateSpec
 from teachercache.stages.deploy.metrics.classification import figures
-from teachercache.stages.deploy.predictions import teacher_predictions
-from teachercache.stages.deploy.spec import EvaluateSpec
 from teachercache.stages.teacher.spec import TeacherSpec
 
 CPU = torch.device("cpu")
@@ -110,8 +110,8 @@ def test_figures_from_kept_logits_are_those_they_determine(
 
 def test_evaluation_imports_nothing_of_the_teachers_side() -> None:
     code = (
-        "import sys, teachercache.stages.deploy.evaluate, teachercache.stages.deploy.evaluate_teacher\n"
-        "import teachercache.stages.deploy.measure_child\n"
+        "import sys, teachercache.stages.deploy.measuring.measure_child\n"
+        "from teachercache.stages.deploy.evaluation import evaluate, evaluate_teacher\n"
         "print([name for name in sys.modules if name.startswith('teachercache.stages.teacher')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
@@ -124,7 +124,7 @@ def test_evaluation_imports_nothing_of_the_teachers_side() -> None:
 def test_a_teacher_that_reads_texts_is_measured_on_texts_of_its_longest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, longest: int | None
 ) -> None:
-    from teachercache.stages.deploy import measure_child
+    from teachercache.stages.deploy.measuring import measure_child
 
     folder = save_reader(tmp_path / "reader", kind)
     teacher = TeacherSpec(model=str(folder), device="cpu", max_tokens=longest).model_dump(mode="json")

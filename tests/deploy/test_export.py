@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from teachercache.stages.deploy.candidate import read_candidate
+from teachercache.stages.deploy.evaluation.candidate import read_candidate
 from teachercache.stages.deploy.export.check import BATCHES, check_graph
 from teachercache.stages.deploy.export.export import Asked, export_student
 from teachercache.stages.deploy.export.facts import Facts

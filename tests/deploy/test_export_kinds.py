@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from teachercache.stages.deploy.candidate import Candidate, read_candidate
+from teachercache.stages.deploy.evaluation.candidate import Candidate, read_candidate
 from teachercache.stages.deploy.export.export import Asked, export_student
 from teachercache.stages.deploy.export.facts import Facts
 from teachercache.stages.deploy.export.manifest import read_export

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from teachercache.stages.deploy.latency import latency, summary
-from teachercache.stages.deploy.measure import measure_student
-from teachercache.stages.deploy.size import ModelSize
-from teachercache.stages.deploy.spec import EvaluateSpec
+from teachercache.stages.deploy.evaluation.spec import EvaluateSpec
+from teachercache.stages.deploy.measuring.latency import latency, summary
+from teachercache.stages.deploy.measuring.measure import measure_student
+from teachercache.stages.deploy.measuring.size import ModelSize
 from teachercache.stages.errors import StageFailed
 
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def test_a_pass_is_timed_whole_and_after_warming_up() -> None:
 
 
 def test_a_slow_model_is_not_run_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("teachercache.stages.deploy.latency._ENOUGH_SECONDS", 0.02)
+    monkeypatch.setattr("teachercache.stages.deploy.measuring.latency._ENOUGH_SECONDS", 0.02)
     passes: list[int] = []
     found = latency(lambda: (passes.append(1), time.sleep(0.01)), 1, 1000, CPU)
     assert found["runs"] == 5  # the fewest, although two would have filled the time

@@ -11,12 +11,12 @@ from torchmetrics.functional.classification import binary_auroc, multiclass_auro
 from torchmetrics.functional.regression import mean_absolute_error, mean_squared_error
 from torchmetrics.functional.retrieval import retrieval_hit_rate
 
-from teachercache.stages.deploy.held_out import HeldOutBatch
-from teachercache.stages.deploy.metric_spec import MetricSpec
+from teachercache.stages.deploy.evaluation.held_out import HeldOutBatch
+from teachercache.stages.deploy.evaluation.spec import EvaluateSpec
 from teachercache.stages.deploy.metrics import zero_shot
 from teachercache.stages.deploy.metrics.kinds import Context, columns_of, join_columns, measured_of, said_in_numbers
 from teachercache.stages.deploy.metrics.measured import Measured
-from teachercache.stages.deploy.spec import EvaluateSpec
+from teachercache.stages.deploy.metrics.metric_spec import MetricSpec
 from teachercache.stages.errors import StageError
 
 ROWS = 40

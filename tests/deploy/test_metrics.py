@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
 )
 
+from teachercache.stages.deploy.evaluation.predictions import Predictions, join_predictions, student_predictions
 from teachercache.stages.deploy.metrics.classification import (
     confusion,
     expected_calibration_error,
@@ -21,7 +22,6 @@ from teachercache.stages.deploy.metrics.classification import (
     reliability,
     top_five,
 )
-from teachercache.stages.deploy.predictions import Predictions, join_predictions, student_predictions
 
 
 def names(classes: int) -> list[str]:

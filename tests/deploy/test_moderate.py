@@ -12,7 +12,7 @@ from teachercache.data import SourceSpec, open_source
 from teachercache.stages.deploy.apps.moderate.concept import fit_threshold
 from teachercache.stages.deploy.apps.moderate.rules import read_concepts, read_rules, write_rules
 from teachercache.stages.deploy.apps.moderate.sorting import fit_rules, measured, sort_pictures
-from teachercache.stages.deploy.candidate import read_candidate
+from teachercache.stages.deploy.evaluation.candidate import read_candidate
 from teachercache.stages.deploy.export.export import Asked, export_student
 from teachercache.stages.deploy.export.facts import Facts
 from teachercache.stages.deploy.export.probes import probe_inputs

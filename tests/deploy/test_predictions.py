@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from teachercache.cache import SparseLogits
 from teachercache.cache.codecs import build_codec
+from teachercache.stages.deploy.evaluation.predictions import student_predictions, teacher_predictions
 from teachercache.stages.deploy.metrics.classification import figures
-from teachercache.stages.deploy.predictions import student_predictions, teacher_predictions
 from teachercache.stages.errors import StageError
 
 NAMES = [str(number) for number in range(8)]

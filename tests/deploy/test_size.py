@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from teachercache.stages.deploy.size import ModelSize, model_size, weight_bytes
+from teachercache.stages.deploy.measuring.size import ModelSize, model_size, weight_bytes
 from teachercache.stages.student.models.builders import StudentShape, build_student
 from teachercache.stages.student.spec import StudentSpec
 

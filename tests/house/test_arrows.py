@@ -127,7 +127,7 @@ def test_tests_use_whole_names() -> None:
         ("stages/student/trial/trial.py", "from ... import teacher"),
         ("stages/student/__init__.py", "from ..teacher import spec"),
         ("stages/capture/names.py", "from ..student import spec"),
-        ("stages/deploy/evaluate.py", "from ...pipeline.config import Config"),
+        ("stages/deploy/evaluation/evaluate.py", "from ....pipeline.config import Config"),
         ("cache/reader.py", "import teachercache.cache.format.schema"),
         ("data/source.py", "import cache"),
         ("stages/deploy/apps.py", "from ... import __version__"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ....stages.deploy.figure_kind import FigureKind
+from ....stages.deploy.metrics.figure_kind import FigureKind
 from ..collect import Report
 from ..figure_words import headed, shown, shown_spread, with_unit
 from ..quantities import count

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ....stages.deploy.figure_kind import FigureKind
+from ....stages.deploy.metrics.figure_kind import FigureKind
 from ..collect import Report
 from ..figure_words import headed
 from ..results import BASELINE

@@ -7,9 +7,9 @@ import torch
 from ...student.inputs.shape import blank_inputs
 from ...student.models.builders import StudentShape, build_student
 from ...student.spec import StudentSpec
-from ..latency import latency
-from ..macs import multiply_accumulates
-from ..size import model_size, weight_bytes
+from ..measuring.latency import latency
+from ..measuring.macs import multiply_accumulates
+from ..measuring.size import model_size, weight_bytes
 from .spec import Cost, LimitsSpec
 
 _RUNS = 30

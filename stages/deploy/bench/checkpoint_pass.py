@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from ..candidate import load_model, read_candidate
-from ..macs import multiply_accumulates
-from ..noise import noise_inputs
+from ..evaluation.candidate import load_model, read_candidate
+from ..measuring.macs import multiply_accumulates
+from ..measuring.noise import noise_inputs
 
 
 class CheckpointPass:

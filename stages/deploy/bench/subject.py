@@ -45,7 +45,7 @@ def _subject(folder: Path) -> Subject:
         return _export(folder, read_export(folder))
     if not (folder / "student.json").is_file():
         raise StageError(f"{folder} holds neither a finished student (student.json) nor an export ({DOCUMENT})")
-    from ..candidate import read_candidate
+    from ..evaluation.candidate import read_candidate
 
     candidate = read_candidate(folder)
     request = {"kind": "checkpoint", "folder": str(folder)}

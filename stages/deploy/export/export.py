@@ -12,8 +12,8 @@ from typing import Any
 
 from ...errors import StageError
 from ...versions import library_versions
-from ..candidate import Candidate
-from ..size import model_size
+from ..evaluation.candidate import Candidate
+from ..measuring.size import model_size
 from . import preprocess
 from .card import model_card
 from .check import BATCHES, TOLERANCE, check_graph

@@ -12,7 +12,7 @@ from ....cache import Cache
 from ....cache.format.document import digest
 from ...errors import StageError
 from ...student.files.durable_files import read_json
-from ..candidate import Candidate
+from ..evaluation.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True)

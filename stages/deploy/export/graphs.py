@@ -14,7 +14,7 @@ from ...errors import StageError, StageFailed
 from ...student.files.saved import load_student
 from ...student.inputs.shape import InputShape, blank_inputs
 from ...student.models.small.clip_conv_lstm import LARGEST, ClipConvLstm
-from ..candidate import Candidate
+from ..evaluation.candidate import Candidate
 
 _EMBEDS = {"image": "image_embeds", "text": "text_embeds"}
 _INSIDE = ("hidden", "attention", "qkv", "embedding")

@@ -20,7 +20,7 @@ from ...errors import StageError
 from ...student.files.saved import load_student
 from ...student.models.transformers_student import TransformersStudent
 from ...versions import library_versions
-from ..candidate import Candidate
+from ..evaluation.candidate import Candidate
 from .check import BATCHES, TOLERANCE, require_close
 from .export import finish, student_facts
 from .facts import Facts

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import StageError
-from ..held_out import HeldOutBatch
-from ..metric_spec import AllRightSpec, PartSpec
+from ..evaluation.held_out import HeldOutBatch
 from .dense import numbers
 from .measured import Columns, Measured
+from .metric_spec import AllRightSpec, PartSpec
 
 
 def columns(spec: AllRightSpec, said: Mapping[str, Any], batch: HeldOutBatch) -> Columns:

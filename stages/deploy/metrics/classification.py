@@ -11,10 +11,10 @@ import torch
 
 from ...errors import StageError
 from ...quality.reliability import reliability_bins
-from ..held_out import HeldOutBatch
-from ..metric_spec import ClassificationSpec
-from ..predictions import Predictions, student_predictions, teacher_predictions
+from ..evaluation.held_out import HeldOutBatch
+from ..evaluation.predictions import Predictions, student_predictions, teacher_predictions
 from .measured import Columns, Measured
+from .metric_spec import ClassificationSpec
 
 _CONFUSION_CLASSES = 100  # a larger table is not read by anyone
 _SINGLE = ("top1", "top5", "nll", "ece", "agreement", "kl")

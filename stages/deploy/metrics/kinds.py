@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..held_out import HeldOutBatch
-from ..metric_spec import (
+from ..evaluation.held_out import HeldOutBatch
+from . import all_right, auc, classification, regression, retrieval, zero_shot
+from .measured import Columns, Measured
+from .metric_spec import (
     AllRightSpec,
     AucSpec,
     ClassificationSpec,
@@ -16,8 +18,6 @@ from ..metric_spec import (
     RetrievalSpec,
     ZeroShotSpec,
 )
-from . import all_right, auc, classification, regression, retrieval, zero_shot
-from .measured import Columns, Measured
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from ...errors import StageError
-from ..held_out import HeldOutBatch
-from ..metric_spec import RegressionSpec
+from ..evaluation.held_out import HeldOutBatch
 from .dense import numbers
 from .measured import Columns, Measured
+from .metric_spec import RegressionSpec
 
 
 def columns(spec: RegressionSpec, said: Mapping[str, Any], batch: HeldOutBatch) -> Columns:

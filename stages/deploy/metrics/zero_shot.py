@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..held_out import HeldOutBatch
-from ..metric_spec import ZeroShotSpec
+from ..evaluation.held_out import HeldOutBatch
 from .dense import unit_rows
 from .measured import Columns, Measured
+from .metric_spec import ZeroShotSpec
 from .ranking import hit_rates
 
 

@@ -17,7 +17,7 @@ from ...student.inputs.columns import companion
 from ...student.inputs.shape import InputShape, blank_inputs
 from ...student.inputs.spec import InputSource
 from ...tokenizer import NO_LIMIT, files_digest, load_tokenizer, tokenizer_files
-from ..candidate import Candidate, load_model, read_candidate
+from ..evaluation.candidate import Candidate, load_model, read_candidate
 from .reading import ArrayReading, ImageReading, Reading, TextReading
 
 

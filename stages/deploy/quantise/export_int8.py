@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ...errors import StageError, StageFailed
-from ..candidate import Candidate
+from ..evaluation.candidate import Candidate
 from ..export.check import BATCHES, Run, check_graph
 from ..export.export import Asked, asked_page, described, finish, written_graphs
 from ..export.facts import Facts

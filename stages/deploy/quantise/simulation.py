@@ -12,7 +12,7 @@ import torch
 
 from ...student.rounding.fake_quantise import fake_quantised
 from ...student.rounding.observe import known_range, observed
-from ..candidate import Candidate
+from ..evaluation.candidate import Candidate
 from ..export.check import Run
 from ..export.graphs import TorchGraph
 from ..export.rows import RealRows

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from teachercache.cache import Cache, SampledTargets, open_cache
-from teachercache.stages.deploy.held_out import HeldOut
-from teachercache.stages.deploy.metric_spec import ClassificationSpec
+from teachercache.stages.deploy.evaluation.held_out import HeldOut
+from teachercache.stages.deploy.evaluation.predictions import join_predictions, student_predictions, teacher_predictions
 from teachercache.stages.deploy.metrics.classification import figures
-from teachercache.stages.deploy.predictions import join_predictions, student_predictions, teacher_predictions
+from teachercache.stages.deploy.metrics.metric_spec import ClassificationSpec
 from teachercache.stages.errors import StageError
 from teachercache.stages.student.files.saved import load_student
 from teachercache.stages.student.fleet import train_fleet

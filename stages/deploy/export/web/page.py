@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ....errors import StageError
-from ...candidate import Candidate
+from ...evaluation.candidate import Candidate
 from ..graphs import TorchGraph
 from ..probes import probe_inputs
 from .runtime import Runtime, open_runtime

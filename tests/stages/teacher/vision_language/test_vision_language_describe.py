@@ -7,7 +7,7 @@ import pytest
 from agent_shards import FIELDS
 
 from teachercache.data import SourceSpec
-from teachercache.stages.deploy.measure_child import measure
+from teachercache.stages.deploy.measuring.measure_child import measure
 from teachercache.stages.errors import StageError
 from teachercache.stages.teacher.describing import describe_teacher
 from teachercache.stages.teacher.independence import check_independence

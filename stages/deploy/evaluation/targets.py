@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ...data.fields import decode_field
-from ..errors import StageError
-from ..student.stream.join import Join
+from ....data.fields import decode_field
+from ...errors import StageError
+from ...student.stream.join import Join
 
 
 def read_targets(join: Join, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 A process of its own, so that neither the other students nor the stream weigh on the figures. It is the only part of
 this room that may load a teacher, and only when it is asked to.
 
-    python -m teachercache.stages.deploy.measure_child '{"kind": "student", "folder": ..., "device": "cpu", ...}'
+    python -m teachercache.stages.deploy.measuring.measure_child '{"kind": "student", "folder": ..., ...}'
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import StageError
+from ...errors import StageError
 from .latency import latency
 from .memory import PeakMemory
 from .noise import noise_inputs
@@ -57,7 +57,7 @@ def _timed(subject: Subject, batch: int, runs: int, device: torch.device) -> dic
 
 def _student(request: Mapping[str, Any], device: torch.device) -> Subject:
     """A finished student in float32, given what it is given in evaluation."""
-    from .candidate import load_model, read_candidate
+    from ..evaluation.candidate import load_model, read_candidate
 
     candidate = read_candidate(Path(request["folder"]))
     model = load_model(candidate, device, tuple(request["outputs"]))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..student.inputs.shape import InputShape, blank_inputs
+from ...student.inputs.shape import InputShape, blank_inputs
 
 
 def noise_inputs(shapes: Mapping[str, InputShape], rows: int) -> dict[str, Tensor]:

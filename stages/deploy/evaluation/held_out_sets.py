@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..metrics.metric_spec import MetricSpec, ZeroShotSpec
 from .held_out import HeldOut
-from .metric_spec import MetricSpec, ZeroShotSpec
 
 
 @dataclass(frozen=True, slots=True)

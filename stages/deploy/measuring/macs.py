@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..capture import evaluating
+from ...capture import evaluating
 
 
 def multiply_accumulates(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:

@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from ...data.spec import ViewsSpec
-from ..errors import Interrupted, StageFailed
+from ....data.spec import ViewsSpec
+from ...errors import Interrupted, StageFailed
+from ..measuring.measure import Measurement, measure_teacher
+from ..metrics import zero_shot
+from ..metrics.kinds import columns_of, join_columns
+from ..metrics.measured import Columns
+from ..metrics.metric_spec import MetricSpec
 from .held_out import HeldOut, HeldOutBatch
 from .held_out_sets import HeldOutSets
 from .judgement import Said, judgement
-from .measure import Measurement, measure_teacher
-from .metric_spec import MetricSpec
-from .metrics import zero_shot
-from .metrics.kinds import columns_of, join_columns
-from .metrics.measured import Columns
 from .record import fingerprint, publish_record, read_record
 from .spec import EvaluateSpec
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from ..errors import StageFailed
-from .held_out_sets import judged_outputs
+from ...errors import StageFailed
+from ..evaluation.held_out_sets import judged_outputs
+from ..evaluation.spec import EvaluateSpec
 from .size import ModelSize
-from .spec import EvaluateSpec
 
-_CHILD = "teachercache.stages.deploy.measure_child"
+_CHILD = "teachercache.stages.deploy.measuring.measure_child"
 
 
 @dataclass(frozen=True, slots=True)

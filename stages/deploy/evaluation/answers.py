@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import Interrupted, StageError
-from ..student.inputs.spec import asked_sources
+from ...errors import Interrupted, StageError
+from ...student.inputs.spec import asked_sources
+from ..metrics import zero_shot
+from ..metrics.kinds import columns_of, join_columns
+from ..metrics.measured import Columns
+from ..metrics.metric_spec import ClassificationSpec, MetricSpec
 from .candidate import Candidate, load_model
 from .giving import Giver, giver
 from .held_out import HeldOut, HeldOutBatch
 from .held_out_sets import HeldOutSets, judged_outputs
 from .judgement import Said
-from .metric_spec import ClassificationSpec, MetricSpec
-from .metrics import zero_shot
-from .metrics.kinds import columns_of, join_columns
-from .metrics.measured import Columns
 
 Progress = Callable[[int, int], None]  # samples done, samples to do
 Keep = Callable[[Mapping[str, Tensor], HeldOutBatch], dict[int, Columns]]

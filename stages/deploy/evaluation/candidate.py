@@ -9,9 +9,9 @@ import torch
 import xxhash
 from torch import nn
 
-from ...cache.format.document import digest
-from ..errors import StageError
-from ..student.files.saved import SavedStudent, load_student, read_student
+from ....cache.format.document import digest
+from ...errors import StageError
+from ...student.files.saved import SavedStudent, load_student, read_student
 
 _FILES = ("student.json", "student.safetensors")
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..metrics.kinds import Context, measured_of, said_in_numbers
+from ..metrics.measured import Columns, Measured
+from ..metrics.metric_spec import ClassificationSpec, MetricSpec
 from .held_out import HeldOut
 from .held_out_sets import HeldOutSets
-from .metric_spec import ClassificationSpec, MetricSpec
-from .metrics.kinds import Context, measured_of, said_in_numbers
-from .metrics.measured import Columns, Measured
 from .predictions import Predictions
 
 

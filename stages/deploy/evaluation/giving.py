@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import StageError
-from ..student.inputs.columns import SharedInputs
-from ..student.inputs.shape import InputShape, blank_inputs
-from ..student.inputs.spec import InputSource
+from ...errors import StageError
+from ...student.inputs.columns import SharedInputs
+from ...student.inputs.shape import InputShape, blank_inputs
+from ...student.inputs.spec import InputSource
 from .candidate import Candidate
 from .held_out import HeldOut
 

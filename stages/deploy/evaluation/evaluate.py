@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from ..errors import Interrupted, StageFailed
-from ..student.files.durable_files import read_json
-from ..student.files.saved import is_saved
+from ...errors import Interrupted, StageFailed
+from ...student.files.durable_files import read_json
+from ...student.files.saved import is_saved
+from ..measuring.measure import measure_student
 from .answers import Progress, predict
 from .candidate import Candidate, read_candidate
 from .held_out_sets import HeldOutSets
 from .judgement import Said, judgement
-from .measure import measure_student
 from .record import fingerprint, publish_record, read_record
 from .spec import EvaluateSpec
 

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache import Cache, HeadLogits, SampledTargets, SparseLogits
-from ..errors import StageError
-from ..student.inputs.columns import SharedInputs
-from ..student.inputs.feed import Feed
-from ..student.inputs.spec import InputSource
-from ..student.stream.join import Join
-from .metric_spec import ClassificationSpec, MetricSpec
+from ....cache import Cache, HeadLogits, SampledTargets, SparseLogits
+from ...errors import StageError
+from ...student.inputs.columns import SharedInputs
+from ...student.inputs.feed import Feed
+from ...student.inputs.spec import InputSource
+from ...student.stream.join import Join
+from ..metrics.metric_spec import ClassificationSpec, MetricSpec
 from .predictions import TeacherLogits
 from .targets import classes_of, read_targets
 

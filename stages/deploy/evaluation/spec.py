@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ...data.spec import SourceSpec
-from .figure_kind import FigureKind
-from .metric_spec import ClassificationSpec, MetricSpec, ZeroShotSpec
+from ....data.spec import SourceSpec
+from ..metrics.figure_kind import FigureKind
+from ..metrics.metric_spec import ClassificationSpec, MetricSpec, ZeroShotSpec
 
 ONLY_SET = "held-out"
 _SetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]

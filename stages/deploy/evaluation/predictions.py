@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...cache import SampledTargets, SparseLogits
-from ..errors import StageError
-from ..student.losses.kl import kl
+from ....cache import SampledTargets, SparseLogits
+from ...errors import StageError
+from ...student.losses.kl import kl
 
 _RANKS = 5
 _STORED = 3

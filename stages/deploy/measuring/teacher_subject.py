@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...data import Source, SourceSpec, ViewPolicy, ViewsSpec, open_source
-from ..errors import StageError
-from ..remote_source import remote_tars
-from ..teacher.families.family import family_of, find_folder, open_teacher, teacher_inputs
-from ..teacher.families.loading import load_pretrained
-from ..teacher.inputs.loader import PreparedPieces
-from ..teacher.inputs.preprocessing import Preprocessor
-from ..teacher.inputs.tokens import load_tokens
-from ..teacher.spec import TeacherSpec
+from ....data import Source, SourceSpec, ViewPolicy, ViewsSpec, open_source
+from ...errors import StageError
+from ...remote_source import remote_tars
+from ...teacher.families.family import family_of, find_folder, open_teacher, teacher_inputs
+from ...teacher.families.loading import load_pretrained
+from ...teacher.inputs.loader import PreparedPieces
+from ...teacher.inputs.preprocessing import Preprocessor
+from ...teacher.inputs.tokens import load_tokens
+from ...teacher.spec import TeacherSpec
 
 _AUTO = {  # the families that are given noise, and how each is loaded
     "image-classifier": "AutoModelForImageClassification",

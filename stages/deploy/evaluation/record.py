@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ..student.files.durable_files import write_errors, write_json, write_whole
+from ...student.files.durable_files import write_errors, write_json, write_whole
+from ..metrics.metric_spec import ClassificationSpec
 from .held_out_sets import HeldOutSets
-from .metric_spec import ClassificationSpec
 from .predictions import Predictions
 from .spec import EvaluateSpec
 

@@ -1,0 +1,1 @@
+"""How large and how fast a model is, as a process of its own measures it."""
