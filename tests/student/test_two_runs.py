@@ -82,7 +82,7 @@ def test_a_reader_takes_each_step_once_and_the_run_that_finishes_leaves_its_own_
     first, second = History(path), History(path)
     for step in range(1, 6):
         first.append(record(step))
-    second.truncate(3)
+    second.begin(3)
     for step in range(4, 8):
         first.append(record(step + 2))
         second.append(record(step))
@@ -92,14 +92,44 @@ def test_a_reader_takes_each_step_once_and_the_run_that_finishes_leaves_its_own_
     assert steps_in(path) == list(range(1, 8))
 
 
+@pytest.mark.parametrize("steps", [0, 2, 5])
+def test_a_run_that_begins_when_another_has_finished_takes_nothing_from_its_history(tmp_path: Path, steps: int) -> None:
+    path = tmp_path / "history.jsonl"
+    first, late = History(path), History(path)
+    for step in range(1, 6):
+        first.append(record(step))
+    first.finish()
+    late.begin(0)
+    assert steps_in(path) == list(range(1, 6))
+    for step in range(1, steps + 1):
+        late.append(record(step))
+    late.tidy()
+    assert steps_in(path) == list(range(1, 6))
+
+
+@pytest.mark.parametrize("cut", ['{"step": 4, "lo', '{"step": 4', "4", '{"loss'])
+def test_a_line_that_was_cut_short_is_forgotten_and_never_grows_into_the_next(tmp_path: Path, cut: str) -> None:
+    path = tmp_path / "history.jsonl"
+    first, second = History(path), History(path)
+    for step in range(1, 4):
+        first.append(record(step))
+    path.write_text(path.read_text() + cut)
+    assert [it["step"] for it in read_history(path)] == [1, 2, 3]
+    second.begin(3)
+    second.append(record(4))
+    assert [it["step"] for it in read_history(path)] == [1, 2, 3, 4]
+    second.finish()
+    assert steps_in(path) == [1, 2, 3, 4]
+
+
 def test_a_checkpoint_is_never_newer_than_its_history_though_another_run_has_cut_it(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     first, second = History(path), History(path)
     for step in range(1, 6):
         first.append(record(step))
-    second.truncate(2)
+    second.begin(2)
+    second.finish()
     first.append(record(6))
+    assert [it["step"] for it in read_history(path)] == [1, 2, 6]
     first.sync()
     assert [it["step"] for it in read_history(path)] == list(range(1, 7))
-    first.truncate(6)
-    assert steps_in(path) == list(range(1, 7))

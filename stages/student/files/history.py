@@ -1,6 +1,8 @@
-"""The history of a trial: one JSON object a line. A trial that continues forgets what comes after its checkpoint.
+"""The history of a trial: one JSON object a line, one line a step.
 
-Two runs of a trial at once may both append; they say the same of a step, so a reader takes the first line of each.
+While a trial trains, lines are only added: nothing that another run of it has written is taken away, whenever that
+began or ended. Runs say the same of a step, so a reader takes the first line of each. The run that saves the student
+leaves exactly its own lines.
 """
 
 import json
@@ -50,7 +52,7 @@ class History:
     def sync(self) -> None:
         """Wait until every line is on the disk, so that no checkpoint is newer than its history.
 
-        Lines that another run's start has taken away come back; what another run has written stays.
+        Lines that another run's end has taken away come back; what another run has written stays.
         """
         there = _lines(self._path) if self._path.exists() else {}
         gone = [line for step, line in self._lines.items() if step not in there]
@@ -59,16 +61,23 @@ class History:
             file.flush()
             os.fsync(file.fileno())
 
-    def truncate(self, step: int) -> None:
-        """Forget every record after `step`, a step that is said again, and a line that was cut short."""
+    def begin(self, step: int) -> None:
+        """Go on after `step`: later lines, of a run that was killed, are not this run's."""
         if self._path.exists():
             self._lines = {at: line for at, line in _lines(self._path).items() if at <= step}
-            self._leave()
+            if not self._path.read_text().endswith("\n"):
+                with write_errors(self._path), self._path.open("a") as file:
+                    file.write("\n")  # ends a line that was cut short
 
     def finish(self) -> None:
         """Leave exactly this run's history, on the disk: another run of the trial may have written between."""
         self._leave()
         self.sync()
+
+    def tidy(self) -> None:
+        """Leave each step's first line, once a student is saved: then all lines of its run are there."""
+        self._lines = _lines(self._path)
+        self._leave()
 
     def _leave(self) -> None:
         whole = "".join(self._lines.values())
@@ -82,13 +91,13 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 
 def _lines(path: Path) -> dict[int, str]:
-    """The first line of each step, in the order of steps, up to one that was cut short."""
+    """The first line of each step, in the order of steps, without those that were cut short."""
     found: dict[int, str] = {}
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text().splitlines():
         try:
-            found.setdefault(json.loads(line)["step"], line)
-        except ValueError:  # the writer was killed within this line
-            break
+            found.setdefault(json.loads(line)["step"], line + "\n")
+        except (ValueError, TypeError, KeyError):  # the writer was killed within this line
+            continue
     return dict(sorted(found.items()))
 
 

@@ -69,7 +69,7 @@ class Training:
         self._history = History(folder / "history.jsonl")
         self._trackers: Trackers | None = None
         if ranks.is_first:
-            self._history.truncate(learner.step)
+            self._history.begin(learner.step)
             self._trackers = Trackers(train.track, learner.trial, folder, learner.step)
 
     @property
@@ -191,7 +191,7 @@ class Training:
     def _close(self) -> None:
         """End a trial whose student is saved, by this run or by another that is done with its files."""
         if self._ranks.is_first:
-            self._history.truncate(self._train.steps)
+            self._history.tidy()
             for name in ("failed.json", "stopped.json"):
                 (self.folder / name).unlink(missing_ok=True)
             shutil.rmtree(self._checkpoints, ignore_errors=True)
