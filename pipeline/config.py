@@ -31,6 +31,7 @@ from ..stages.student.sweep.expansion import expand_sweeps
 from ..stages.teacher.spec import TeacherSpec
 from .errors import ConfigError
 from .launching.spec import LaunchSpec
+from .reading.run_folders import check_run_folders
 from .reading.wrong_value import wrong_value
 from .reading.yaml_text import parse_yaml
 
@@ -141,7 +142,8 @@ class Config(CacheConfig):
 
 
 def load_config(path: Path) -> Config:
-    """Read and check a configuration. Raises ConfigError with one line per thing that is wrong."""
+    """Read and check a configuration. Raises ConfigError with one line per thing that is wrong, and where a file stands
+    in the way of a folder that is written."""
     return _spelt_out(_validated(path, Config, _content(path)))
 
 
@@ -184,9 +186,11 @@ def _content(path: Path) -> dict[str, Any]:
 
 def _validated(path: Path, kind: type[_C], content: dict[str, Any]) -> _C:
     try:
-        return kind.model_validate(content)
+        config = kind.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {line}" for line in _lines(error))) from error
+    check_run_folders(path, {"output": config.run, "cache.path" if config.cache.path else "output": config.cache_path})
+    return config
 
 
 def _lines(error: ValidationError) -> Iterable[str]:

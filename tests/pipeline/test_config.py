@@ -1,5 +1,6 @@
 """The configuration: what is wrong is named by file and dotted path, with the nearest valid word."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,19 @@ def test_a_slip_in_the_yaml_is_shown_where_it_is(tmp_path: Path, text: str, said
 
 def test_a_merged_mapping_may_set_a_key_again() -> None:
     assert parse_yaml("a: &x {b: 1, c: 1}\nd: {<<: *x, c: 2}", "a.yaml")["d"] == {"b": 1, "c": 2}
+
+
+@pytest.mark.parametrize(("section", "field"), [((), "output"), (("cache",), "path")])
+@pytest.mark.parametrize("below", ["", "run", "run/of/today"])
+def test_a_file_where_a_folder_must_be_is_refused_naming_the_field(
+    tmp_path: Path, section: tuple[str, ...], field: str, below: str
+) -> None:
+    file = changed(tmp_path, *section, field, value=str(tmp_path / "recipe.yaml" / below))
+    with pytest.raises(ConfigError, match=rf"recipe.yaml: {'.'.join((*section, field))}: .*recipe.yaml is a file"):
+        load_config(file)
+
+
+def test_check_refuses_an_output_that_is_a_file(run: Callable[..., str], tmp_path: Path) -> None:
+    file = changed(tmp_path, "output", value=str(tmp_path / "recipe.yaml"))
+    for words in (("check",), ("cache", "build"), ("train",), ("evaluate",), ("report",), ("run",)):
+        assert "output: " in run(*words, file, code=2)
