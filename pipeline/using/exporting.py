@@ -10,12 +10,13 @@ from ...cache import Cache, open_cache
 from ...cache.opening import cache_exists
 from ...stages.deploy.evaluation.candidate import Candidate, read_candidate
 from ...stages.deploy.export.export import Asked, default_folder, export_student
-from ...stages.deploy.export.facts import collect_facts, run_folder
+from ...stages.deploy.export.facts import collect_facts
 from ...stages.deploy.export.manifest import Exported
 from ...stages.deploy.export.rows import RealRows
 from ...stages.deploy.export.web.page import AskedPage
 from ...stages.deploy.quantise.export_int8 import Int8, export_int8
 from ...stages.deploy.quantise.way import WAYS, Way
+from ...stages.deploy.run_cache import run_cache
 from ...stages.errors import StageError
 from ...stages.student.inputs.feed import Feed
 from ...stages.student.inputs.shape import InputShape
@@ -67,8 +68,9 @@ def _way(way: object) -> Way | None:
 
 def _cache(candidate: Candidate, config: Config | None) -> Cache | None:
     """The training cache: the configuration's, or the one in the run's folder; None where there is none."""
-    path = run_folder(candidate) / "cache" if config is None else config.cache_path
-    return open_cache(path) if cache_exists(path) else None
+    if config is None:
+        return run_cache(candidate.folder)
+    return open_cache(config.cache_path) if cache_exists(config.cache_path) else None
 
 
 def _check_run(candidate: Candidate, config: Config) -> None:

@@ -5,7 +5,6 @@ Everything here may be missing, and is then not said; nothing is made up.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ....cache import Cache
@@ -13,6 +12,7 @@ from ....cache.format.document import digest
 from ...errors import StageError
 from ...student.files.durable_files import read_json
 from ..evaluation.candidate import Candidate
+from ..run_cache import run_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,12 @@ class Facts:
     licence: str | None = None
 
 
-def run_folder(candidate: Candidate) -> Path:
-    """The run's folder: `<run>/students/<student>/<arm>/seed-<n>` is the student's."""
-    place = candidate.folder.resolve()
-    return place.parents[3] if len(place.parents) > 3 else place
-
-
 def collect_facts(candidate: Candidate, cache: Cache | None, licence: str | None = None) -> Facts:
     """What cache, evaluation and report say. Raises StageError when the cache knows other classes than the student."""
     figures = read_json(candidate.folder / "evaluation.json") or {}
     if figures.get("fingerprint", {}).get("weights", candidate.weights) != candidate.weights:
         figures = {}  # of weights that are no longer there
-    report = read_json(run_folder(candidate) / "report.json") or {}
+    report = read_json(run_folder(candidate.folder) / "report.json") or {}
     known: dict[str, Any] = {"figures": figures, "gains": _gains(candidate, report), "licence": licence}
     if cache is None:
         return Facts(**known)

@@ -18,6 +18,7 @@ from ...student.inputs.shape import InputShape, blank_inputs
 from ...student.inputs.spec import InputSource
 from ...tokenizer import NO_LIMIT, files_digest, load_tokenizer, tokenizer_files
 from ..evaluation.candidate import Candidate, load_model, read_candidate
+from ..run_cache import run_classes
 from .reading import ArrayReading, ImageReading, Reading, TextReading
 
 
@@ -31,11 +32,16 @@ class Checkpoint:
         self._candidate = read_candidate(folder)
         saved = self._candidate.saved
         self._shapes = saved.shape.completed(saved.student).inputs
-        self.place, self.classes = str(folder), ()
+        self.place = str(folder)
         self.readings = {
             name: _reading(name, source, self._candidate, self._shapes) for name, source in saved.student.takes.items()
         }
         self._spoken: dict[frozenset[str], tuple[str, ...]] = {}
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The names in the cache of the run that it lies in, () without one."""
+        return run_classes(self._candidate.folder, self._candidate.saved.shape.classes)
 
     @cached_property
     def module(self) -> torch.nn.Module:
