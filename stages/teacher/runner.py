@@ -12,7 +12,7 @@ import torch
 from ...cache.format.schema import check_name
 from ...cache.opening import note_receipts
 from ...data import check_ids
-from ..errors import StageError
+from ..errors import Interrupted, StageError
 from .job import CacheJob
 from .privacy.release import release_of
 from .running.devices import teacher_devices
@@ -20,6 +20,7 @@ from .running.pace import Pace, together
 from .running.processes import run_processes
 from .running.run import Result, Run
 from .running.standing import missing_shards
+from .running.stopped import Stopped, kept
 from .skipping import look_at_samples
 
 Progress = Callable[[int, int], None]  # rows done, rows to do
@@ -58,7 +59,9 @@ def build_cache(
         check_name(shard, "source.path: shard")
     if not checked:
         check_ids(job.source)
-    missing = [shard for shard in missing_shards(job) if only(shard)]
+    chosen = [shard for shard in job.source.shards() if only(shard)]
+    asked = set(chosen)
+    missing = [shard for shard in missing_shards(job) if shard in asked]
     standing = len(job.source.shards()) - len(missing)
     if not missing:
         return BuildSummary(0, 0, standing, perf_counter() - started)
@@ -67,7 +70,10 @@ def build_cache(
     release_of(job)  # its accountant is there before the teacher works for hours
     job, left_out = look_at_samples(job, missing)
     total = _rows(job, missing)
-    results = _run(job, missing, lambda done: progress(done, total), stop)
+    try:
+        results = _run(job, missing, lambda done: progress(done, total), stop)
+    except Stopped as stopped:
+        raise Interrupted(kept(job, chosen)) from stopped
     note_receipts(job.address)
     lost = [shard for result in results for shard in result.lost]
     notes = tuple(dict.fromkeys(note for result in results for note in result.notes)) + left_out

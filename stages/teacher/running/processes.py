@@ -17,6 +17,7 @@ import torch
 from ...errors import Interrupted, StageError, StageFailed
 from ..job import CacheJob
 from .run import Result, Run, Turn
+from .stopped import Stopped
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 _LOOK = 0.2  # seconds between two looks at whether to stop
@@ -79,7 +80,7 @@ def run_processes(
     """Build `shards` with one process for each of `devices`.
 
     Raises StageFailed (StageError where all of them met bad input) naming what failed, when the others have finished;
-    Interrupted when `stop` says so.
+    Stopped when `stop` says so.
     """
     context, world = get_context("spawn"), len(devices)  # CUDA does not survive a fork
     events = halt, begun, _ = context.Event(), context.Event(), world
@@ -121,8 +122,7 @@ def _raise_faults(faults: list[Fault], workers: list[_Worker]) -> None:
         several = f"{len(failed)} of {len(workers)} processes failed; what the others finished is kept: "
         raise kind(several + "; ".join(map(str, failed)))
     if faults:
-        rows = sum(worker.rows for worker in workers)
-        raise Interrupted(f"stopped with {rows} rows done; the same command continues")
+        raise Stopped("; ".join(map(str, faults)))
 
 
 def _work(

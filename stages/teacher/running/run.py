@@ -13,7 +13,7 @@ import torch
 from ....cache import Cache
 from ....cache.opening import cache_exists
 from ...class_order import check_teacher
-from ...errors import Interrupted, StageError
+from ...errors import StageError
 from ...gpu_sharing.claim import claim_memory
 from ...versions import library_versions
 from ..buckets import hear_rows, piece_batches, piece_samples
@@ -32,6 +32,7 @@ from .compiled import compile_teacher
 from .pace import Pace
 from .pass_size import PassSize
 from .standing import standing_cache
+from .stopped import Stopped
 from .threads import Threads
 
 _PROBED = 16  # samples among which the longest is looked for
@@ -156,7 +157,7 @@ class Run:
         for number, prepared in enumerate(self._timed(first, rest)):
             self.shard = prepared.shard
             if self.stop():
-                raise Interrupted(f"stopped with {done} rows done; the same command continues")
+                raise Stopped(f"stopped in shard {self.shard}")
             if prepared.start == 0 and cache.receipt(prepared.shard) is not None:
                 skipped = prepared.shard  # another builder has finished it in the meantime
                 self._result.lost.append(skipped)

@@ -93,11 +93,15 @@ def test_the_same_cache_comes_out_whatever_the_batch_size(make_job: MakeJob, tmp
 
 def test_an_interrupted_build_keeps_whole_shards_and_continues(make_job: MakeJob) -> None:
     job = make_job()
-    asked = iter([False, False, False, True])
-    with pytest.raises(Interrupted, match="the same command continues"):
+    asked = iter([True])
+    with pytest.raises(Interrupted, match=r"with 0 of 3 shards whole \(no row is kept\) in .*continues with the first"):
         build_cache(job, stop=lambda: next(asked))
-    left = [path.name for path in (job.root / "shards").iterdir() if path.is_dir()]
-    assert len(left) == len(open_cache(job.root).shards) < 3
+    asked = iter([False, False, False, True])
+    with pytest.raises(Interrupted, match="; the same command continues with the others") as stopped:
+        build_cache(job, stop=lambda: next(asked))
+    left, cache = [path.name for path in (job.root / "shards").iterdir() if path.is_dir()], open_cache(job.root)
+    assert 0 < len(left) == len(cache.shards) < 3
+    assert f"stopped with {len(left)} of 3 shards whole ({cache.rows} rows kept)" in str(stopped.value)
     build_cache(job)
     assert open_cache(job.root).missing() == ()
 

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from teachercache.cache import open_cache
-from teachercache.stages.errors import StageError
+from teachercache.stages.errors import Interrupted, StageError, StageFailed
 from teachercache.stages.teacher.job import CacheJob
 from teachercache.stages.teacher.runner import build_cache
 from teachercache.stages.teacher.running.devices import teacher_devices
+from teachercache.stages.teacher.running.processes import Fault, _raise_faults
+from teachercache.stages.teacher.running.stopped import Stopped
 from teachercache.stages.teacher.spec import TeacherSpec
 
 MakeJob = Callable[..., CacheJob]
@@ -73,6 +75,22 @@ def test_a_signal_to_the_command_line_stops_all_of_them(make_job: MakeJob, tmp_p
     assert build.returncode == 75, said
     assert "the same command continues" in " ".join(said.split()) and "Traceback" not in said, said
     assert _nobody_is_left(build.pid)
+
+
+@pytest.mark.slow
+def test_several_processes_that_are_stopped_say_which_shards_are_whole(make_job: MakeJob) -> None:
+    job = make_job(devices=2, workers=1, signals=LOGITS)
+    build_cache(job, only=lambda shard: shard == "train-0")  # one shard: in this process
+    with pytest.raises(Interrupted, match=r"stopped with 1 of 3 shards whole \(\d+ rows kept\)"):
+        build_cache(job, stop=lambda: True)
+
+
+def test_processes_that_all_stopped_are_a_stop_and_one_that_failed_is_a_failure() -> None:
+    stop, failure = Fault("cpu", "train-0", "stopped", 75), Fault("cpu", "train-1", "no image", 2)
+    with pytest.raises(Stopped, match="train-0"):
+        _raise_faults([stop], [])
+    with pytest.raises(StageFailed, match="train-1: no image"):
+        _raise_faults([stop, failure], [])
 
 
 def _nobody_is_left(group: int) -> bool:
