@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, UndecodableError
 from .sample import Sample
 
 _NUMBERS = "biuf"  # numpy kinds: bool, signed, unsigned, float
@@ -20,7 +20,7 @@ _NUMBERS = "biuf"  # numpy kinds: bool, signed, unsigned, float
 def decode_field(sample: Sample, name: str, kind: str) -> Any:
     """A field's value: str for text, an array (or {name: array} of a .npz) for array, any JSON value for json.
 
-    Raises DataError, naming shard and sample, when the field is missing or cannot be read.
+    Raises DataError, naming shard and sample, when the field is missing, UndecodableError when it cannot be read.
     """
     where = f"sample {sample.id!r} of shard {sample.shard!r}"
     if name not in sample.fields:
@@ -28,7 +28,7 @@ def decode_field(sample: Sample, name: str, kind: str) -> Any:
     try:
         return _DECODERS[kind](sample.fields[name])
     except (ValueError, EOFError, OSError, KeyError, RecursionError, zipfile.BadZipFile) as error:
-        raise DataError(f"{where}: field {name!r} is no {kind} that can be read ({error})") from error
+        raise UndecodableError(f"{where}: field {name!r} is no {kind} that can be read ({error})") from error
 
 
 def _array(data: bytes) -> np.ndarray | dict[str, np.ndarray]:

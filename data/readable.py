@@ -117,7 +117,7 @@ class ReadableSource:
         if len(every) > (self.limit * total if self.limit < 1 else self.limit):
             raise DataError(
                 f"{len(every)} of {total} samples cannot be decoded, and source.skip_limit allows {self.limit:g}; the "
-                f"first of them: {'; '.join(every[:3])}"
+                f"first of them: {'; '.join(every[:3])}. To leave all of them out, set source.skip_limit: {len(every)}"
             )
         opened_ids = {shard: self.whole.open(shard).ids for shard in look}
         new = {shard: tuple(opened_ids[shard][place] for place, _ in found[shard]) for shard in look}

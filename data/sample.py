@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from .errors import DataError
+from .errors import DataError, UndecodableError
 from .pixels import MODES, to_pixels
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
@@ -35,7 +35,7 @@ def decode(sample: Sample, channels: int) -> np.ndarray:
     """The sample's image as uint8 (height, width, channels), channels 1 (grey) or 3 (RGB).
 
     Transparent images are laid on white, 16-bit images keep their upper 8 bits, of an animation the first frame is
-    taken. Raises DataError, naming shard and sample, when the bytes are no image that can be read.
+    taken. Raises UndecodableError, naming shard and sample, when the bytes are no image that can be read.
     """
     return decode_bytes(sample.image, channels, f"sample {sample.id!r} of shard {sample.shard!r}")
 
@@ -48,7 +48,7 @@ def decode_bytes(data: bytes, channels: int, where: str) -> np.ndarray:
             _check_size(image)
             return to_pixels(_convert(image, MODES[channels]))
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
-        raise DataError(_explain(data, error, where)) from error
+        raise UndecodableError(_explain(data, error, where)) from error
 
 
 def picture_pixels(picture: Image.Image, channels: int, where: str) -> np.ndarray:
@@ -58,7 +58,7 @@ def picture_pixels(picture: Image.Image, channels: int, where: str) -> np.ndarra
         _check_size(picture)
         return to_pixels(_convert(picture, MODES[channels]))
     except Exception as error:  # it may be lazy: the file is read now
-        raise DataError(_explain(b"\0", error, where)) from error
+        raise UndecodableError(_explain(b"\0", error, where)) from error
 
 
 def _check_channels(channels: int) -> None:

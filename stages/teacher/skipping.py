@@ -34,6 +34,14 @@ def look_at_samples(job: CacheJob, shards: Sequence[str]) -> tuple[CacheJob, tup
     return found, (f"left out, because they cannot be decoded: {len(names)} samples ({shown}){first}",)
 
 
+def skipping_advice(source: Source) -> str:
+    """What a person may set where a sample cannot be decoded, to follow the message that names it; "" where it is
+    set."""
+    if isinstance(source, ReadableSource):
+        return ""
+    return "; to leave out such samples, set source.on_error: skip, and source.skip_limit to the most that may be lost"
+
+
 def as_recorded(source: Source, cache: Cache) -> Source:
     """The source as the finished shards of a cache were built from it."""
     if not isinstance(source, ReadableSource):

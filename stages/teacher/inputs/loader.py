@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ....data import Sample, Shard, Source, ViewPolicy, decode_field
+from ....data import DataError, Sample, Shard, Source, ViewPolicy, decode_field
+from ....data.errors import UndecodableError
 from ....data.views.captions import drawn_captions
 from ....data.views.replaying import replay_rows
 from ...worker_errors import HandsOver, raised
 from ...worker_signals import held_back, outlive_signals
+from ..skipping import skipping_advice
 from .batch import PreparedBatch
 from .prepare import Prepare, Rows
 
@@ -49,7 +51,10 @@ class PreparedPieces(Dataset[PreparedBatch]):
         opened = self.source.open(shard)
         ids = np.asarray(opened.ids[start:stop], np.str_)
         parameters = self.policy.draw(opened.ids[start:stop], start, len(opened))
-        rows = self._rows(opened, range(start, stop), parameters)
+        try:
+            rows = self._rows(opened, range(start, stop), parameters)
+        except UndecodableError as error:
+            raise DataError(f"{error}{skipping_advice(self.source)}") from error
         inputs = self.prepare(rows) if rows.ids else {}
         kept = torch.from_numpy(rows.views) if self.keep_pixels else None
         labels, seconds = opened.labels[start:stop], thread_time() - started
