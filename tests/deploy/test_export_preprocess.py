@@ -82,7 +82,8 @@ def test_a_text_beyond_the_models_length_is_refused_or_cut(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("item", [b"no image", b"", np.zeros((4, 4), np.float32), "no/such/file.png"])
 def test_what_is_no_image_is_refused(tmp_path: Path, item: Any) -> None:
-    with pytest.raises(BadInput, match=r"pixel_values\[0\] is no image that can be read"):
+    called = item if isinstance(item, str) else r"pixel_values\[0\]"
+    with pytest.raises(BadInput, match=f"^{called}: no image that can be read"):
         reading(tmp_path, pixel_values=image(3, 8, 8)).inputs({"pixel_values": [item]})
 
 
@@ -95,6 +96,12 @@ def test_arrays_are_padded_with_their_lengths_and_refused_in_another_shape(tmp_p
     for wrong, why in ((np.ones((2, 3)), "shape"), (np.ones((5, 2)), "5 places"), (np.full((1, 2), np.nan), "finite")):
         with pytest.raises(BadInput, match=why):
             prepare.inputs({"steps": [wrong]})
+    np.save(tmp_path / "steps.npy", np.ones((2, 2)))
+    (tmp_path / "none.npy").write_text("no array")
+    assert prepare.inputs({"steps": [str(tmp_path / "steps.npy")]})["steps"].shape == (1, 2, 2)
+    for name, why in (("none.npy", "Cannot load|pickle"), ("gone.npy", "No such file")):
+        with pytest.raises(BadInput, match=rf"{name}: no .npy file that can be read \(.*({why})"):
+            prepare.inputs({"steps": [tmp_path / name]})
     with pytest.raises(BadInput, match="takes no 'other'"):
         prepare.inputs({"other": [1]})
 

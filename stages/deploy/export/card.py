@@ -21,7 +21,7 @@ def model_card(exported: Exported, facts: Facts, steps: Mapping[str, Any]) -> st
         figures=_figures(facts),
         file=_file(exported),
         install=INSTALL[exported.target] + (" tokenizers" if "text" in _kinds(steps) else ""),
-        example=example_words(steps),
+        example=example_words(exported.target, steps),
         labels=facts.labels,
     )
 

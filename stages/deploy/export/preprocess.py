@@ -30,7 +30,7 @@ class Preprocessing:
 
     def inputs(self, given: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
         """{tensor: (B, ...)} of B items a name: images (a path, bytes, a Pillow image or uint8 (H, W[, C])), texts,
-        arrays. Masks and lengths come with their texts and sequences. Raises BadInput."""
+        arrays (or paths of .npy files). Masks and lengths come with their texts and sequences. Raises BadInput."""
         found: dict[str, np.ndarray] = {}
         for name, items in given.items():
             if name not in self.settings:
@@ -43,7 +43,7 @@ class Preprocessing:
     def _images(self, name: str, one: Mapping[str, Any], items: Sequence[Any]) -> dict[str, np.ndarray]:
         views = np.empty((len(items), one["channels"], one["size"], one["size"]), np.float32)
         for number, item in enumerate(items):
-            views[number] = _image(item, one, f"{name}[{number}]")
+            views[number] = _image(item, one, _called(item, name, number))
         shape = (1, -1, 1, 1)
         mean, std = (np.asarray(one[key], np.float32).reshape(shape) for key in ("mean", "std"))
         return {name: (views / np.float32(255) - mean) / std}
@@ -77,10 +77,10 @@ class Preprocessing:
         return self._tokenizers[place]
 
     def _arrays(self, name: str, one: Mapping[str, Any], items: Sequence[Any]) -> dict[str, np.ndarray]:
-        rows = [np.asarray(item) for item in items]
+        rows = [_array(item) for item in items]
         rows = [row[: one["max_tokens"]] if one["truncate"] and row.ndim else row for row in rows]
         for number, row in enumerate(rows):
-            _check_array(row, one, f"{name}[{number}]")
+            _check_array(row, one, _called(items[number], name, number))
         if one["lengths"] is None:
             return {name: np.stack(rows).astype(one["dtype"])}
         lengths = np.array([len(row) for row in rows], np.int64)
@@ -91,18 +91,36 @@ class Preprocessing:
         return {name: padded, one["lengths"]: lengths}
 
 
+def _called(item: Any, name: str, number: int) -> str:
+    """What messages call an item: its file, or else its place."""
+    return str(item) if isinstance(item, str | Path) else f"{name}[{number}]"
+
+
 def _image(item: Any, one: Mapping[str, Any], what: str) -> np.ndarray:
     """float32 (channels, size, size) in [0, 255]."""
     try:
         picture = _convert(_open(item), "L" if one["channels"] == 1 else "RGB")
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
-        raise BadInput(f"{what} is no image that can be read ({error})") from error
+        raise BadInput(f"{what}: no image that can be read ({_reason(error)})") from error
     view, size = one["view"], one["size"]
     if picture.size != (view, view):
         box = _plain_box(*picture.size, view)
         picture = picture.resize((view, view), Image.Resampling.BILINEAR, box=box)
     pixels = np.asarray(picture, np.uint8).reshape(view, view, one["channels"])
     return np.stack([_sized(pixels[:, :, channel], size) for channel in range(one["channels"])])
+
+
+def _array(item: Any) -> np.ndarray:
+    if not isinstance(item, str | Path):
+        return np.asarray(item)
+    try:
+        return np.asarray(np.load(item))
+    except Exception as error:  # a file that is none of numpy's trips its reader in many ways
+        raise BadInput(f"{item}: no .npy file that can be read ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _sized(plane: np.ndarray, size: int) -> np.ndarray:
@@ -124,6 +142,7 @@ def _open(item: Any) -> Image.Image:
         picture = Image.open(io.BytesIO(item) if isinstance(item, bytes) else item)
     if picture.width * picture.height > _PIXELS:
         raise ValueError(f"{picture.width} x {picture.height} pixels are too many; {_PIXELS} are the most")
+    picture.load()  # Pillow is lazy: a damaged file is told now
     return picture
 
 

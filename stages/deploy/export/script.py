@@ -31,11 +31,11 @@ _CALLS = {
 def run_script(target: str, steps: Mapping[str, Any]) -> str:
     """The text of run.py for a target."""
     if target == "hf":
-        return filled("run_hf.py.j2")
+        return filled("run_hf.py.j2", example=example_words(target, steps))
     imports, call = _CALLS[target]
     return filled(
         "run.py.j2",
-        example=example_words(steps),
+        example=example_words(target, steps),
         runtime=INSTALL[target].split()[-1],
         texts=any(one["kind"] == "text" for one in steps["inputs"].values()),
         imports=imports,
@@ -43,12 +43,12 @@ def run_script(target: str, steps: Mapping[str, Any]) -> str:
     )
 
 
-def example_words(steps: Mapping[str, Any]) -> str:
-    """What to write behind run.py: one item an input."""
+def example_words(target: str, steps: Mapping[str, Any]) -> str:
+    """What to write behind run.py: one item an input. transformers tells them apart by their order alone."""
     items = {"image": "image.png", "text": '"a text"', "array": "array.npy"}
     words = {name: items[one["kind"]] for name, one in steps["inputs"].items()}
-    if len(words) == 1:
-        return next(iter(words.values()))
+    if len(words) == 1 or target == "hf":
+        return " ".join(words.values())
     return " ".join(f"{name}={word}" for name, word in words.items())
 
 
