@@ -1,15 +1,20 @@
 """`teachercache check`: the dry run."""
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from ..config import CacheConfig, Config, load_cache_config
 from ..console import console, counted
+from ..keeping.inspection_table import size_text
 from .arguments import ConfigPath
 
 if TYPE_CHECKING:
+    from ...stages.teacher.capture_cost import CaptureCost
     from ..dry_run.checking import Forecast
+
+_LEAST = 1e-4  # seconds: what a clock around a pass cannot tell apart
 
 
 def check(config: ConfigPath) -> None:
@@ -40,7 +45,7 @@ def check(config: ConfigPath) -> None:
         f"source: {counted(forecast.samples, 'sample')} in {counted(forecast.shards, 'shard')}, "
         f"{forecast.labelled:,} with a label\n"
         f"cache: {counted(forecast.rows, 'row')} x {forecast.row_bytes:,} bytes = "
-        f"{forecast.cache_bytes / 1e6:,.1f} MB\n"
+        f"{size_text(forecast.cache_bytes)}\n"
         f"time here: about {_time(forecast.teacher_seconds)} for the teacher{_training(loaded, forecast)}\n"
         f"[green]ready[/green]: teachercache {'run' if forecast.trials else 'cache build'} {config}"
     )
@@ -59,10 +64,17 @@ def _signals(forecast: "Forecast") -> Table:
     for name, size in forecast.signal_bytes.items():
         error = "  ".join(f"{key} {value:.2g}" for key, value in forecast.signal_errors[name].items())
         added = costs.signals.get(name)
-        share = "" if added is None else f"{added * 1e3:+.1f} ms ({added / costs.bare:+.0%})"
-        table.add_row(name, f"{size:,}", error or "none", share)
+        table.add_row(name, f"{size:,}", error or "none", "" if added is None else _added(added, costs))
     table.caption = f"a pass that hears nothing: {costs.bare * 1e3:.1f} ms"
     return table
+
+
+def _added(seconds: float, costs: "CaptureCost") -> str:
+    """What hearing a signal adds to a pass; where that is within noise, what it is less than."""
+    noise = ceil(max(costs.noise, _LEAST) * 1e4) / 10
+    if seconds * 1e3 <= noise:
+        return f"under {noise:g} ms"
+    return f"{seconds * 1e3:+.1f} ms ({seconds / costs.bare:+.0%})"
 
 
 def _time(seconds: float) -> str:

@@ -24,22 +24,34 @@ _MOST = 32  # signals
 
 @dataclass(frozen=True, slots=True)
 class CaptureCost:
-    """`bare` seconds of a pass that hears nothing, and by signal the seconds that hearing it adds; they are noise below
-    a few percent, and may come out negative. `signals` is empty for a teacher that takes long to load."""
+    """`bare` seconds of a pass that hears nothing, and by signal the seconds that hearing it adds. Those below `noise`
+    say nothing: they may be negative. `signals` is empty for a teacher that takes long to load."""
 
     bare: float
     signals: Mapping[str, float]
+    noise: float = 0.0
 
 
 def capture_cost(job: CacheJob, rows: int) -> CaptureCost:
-    """Timed on `rows` rows, made of the samples of the job's first shard over and over."""
+    """Timed on `rows` rows, made of the samples of the job's first shard over and over. The bare pass is timed after a
+    whole round that warms everything up, and again at the end: by how much the two differ is noise, and so is a signal
+    that seems to make a pass faster."""
     inputs = repeated_inputs(job, rows)
     started = perf_counter()
-    bare = _seconds(job, {}, inputs)
+    cold = _seconds(job, {}, inputs)
     each = perf_counter() - started
     if len(job.signals) > _MOST or each * len(job.signals) > _LONGEST:
-        return CaptureCost(bare, {})
-    return CaptureCost(bare, {name: _seconds(job, {name: it}, inputs) - bare for name, it in job.signals.items()})
+        return CaptureCost(cold, {})
+    before = _seconds(job, {}, inputs)
+    heard = {name: _seconds(job, {name: it}, inputs) for name, it in job.signals.items()}
+    return _compared(heard, before, _seconds(job, {}, inputs))
+
+
+def _compared(heard: Mapping[str, float], before: float, after: float) -> CaptureCost:
+    """Seconds of passes that hear a signal against those of the bare pass before and after them."""
+    bare = min(before, after)
+    added = {name: seconds - bare for name, seconds in heard.items()}
+    return CaptureCost(bare, added, max(abs(after - before), *(-it for it in added.values()), 0.0))
 
 
 def repeated_inputs(job: CacheJob, rows: int) -> dict[str, Tensor]:
