@@ -17,6 +17,8 @@ from .pixels import MODES, to_pixels
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
 _PIXELS = 89_000_000  # just under the size at which Pillow begins to warn
+_FILE_REMEDY = "Give a file that opens in a picture viewer"
+_SAMPLE_REMEDY = "Write it again, or leave the sample out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,18 @@ def decode(sample: Sample, channels: int) -> np.ndarray:
     Transparent images are laid on white, 16-bit images keep their upper 8 bits, of an animation the first frame is
     taken. Raises UndecodableError, naming shard and sample, when the bytes are no image that can be read.
     """
-    return decode_bytes(sample.image, channels, f"sample {sample.id!r} of shard {sample.shard!r}")
+    return decode_bytes(sample.image, channels, f"sample {sample.id!r} of shard {sample.shard!r}", _SAMPLE_REMEDY)
 
 
-def decode_bytes(data: bytes, channels: int, where: str) -> np.ndarray:
-    """The same of a file's bytes alone; `where` begins the message of a DataError."""
+def decode_bytes(data: bytes, channels: int, where: str, remedy: str = _FILE_REMEDY) -> np.ndarray:
+    """The same of a file's bytes alone; `where` begins the message of a DataError, and `remedy` ends it."""
     _check_channels(channels)
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_size(image)
             return to_pixels(_convert(image, MODES[channels]))
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
-        raise UndecodableError(_explain(data, error, where)) from error
+        raise UndecodableError(_explain(data, error, where, remedy)) from error
 
 
 def picture_pixels(picture: Image.Image, channels: int, where: str) -> np.ndarray:
@@ -58,7 +60,7 @@ def picture_pixels(picture: Image.Image, channels: int, where: str) -> np.ndarra
         _check_size(picture)
         return to_pixels(_convert(picture, MODES[channels]))
     except Exception as error:  # it may be lazy: the file is read now
-        raise UndecodableError(_explain(b"\0", error, where)) from error
+        raise UndecodableError(_explain(b"\0", error, where, _FILE_REMEDY)) from error
 
 
 def _check_channels(channels: int) -> None:
@@ -89,11 +91,11 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image)
 
 
-def _explain(data: bytes, error: Exception, where: str) -> str:
+def _explain(data: bytes, error: Exception, where: str, remedy: str) -> str:
     if not data:
-        return f"{where}: its image is empty (0 bytes). Write it again, or leave the sample out"
+        return f"{where}: its image is empty (0 bytes). {remedy}"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"{where}: its image is too large ({error}); at most {_PIXELS} pixels are read. Shrink it first"
     if isinstance(error, UnidentifiedImageError):
         return f"{where}: its {len(data)} bytes are none of {', '.join(_FORMATS)}. Convert it, or leave it out"
-    return f"{where}: its image cannot be decoded ({error}). Write it again, or leave the sample out"
+    return f"{where}: its image cannot be decoded ({error}). {remedy}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import console
+from ..console import console, errors
 
 ModelFolder = Annotated[
     Path, typer.Argument(metavar="MODEL", help="the folder of a finished student, or of an export to ONNX")
@@ -27,19 +27,25 @@ def predict(
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="print every output as JSON")] = False,
 ) -> None:
-    """Ask a finished student, or an exported one, about pictures, arrays or texts.
+    """Ask a finished student, or an exported one, about pictures, arrays or texts. What cannot be read is named, the
+    others are answered, and the exit code is 2.
 
     Example: [bold]teachercache predict runs/demo/students/cnn/distilled/seed-0 shirt.png photos/ --json[/bold]
 
     Example: [bold]teachercache predict exported/clip --text "red apple"[/bold]
     """
     from ...stages.deploy.predict import open_predictor
-    from ..using.predicting import asked_items, predictions_json, predictions_table
+    from ..using.predicting import asked_items, error_lines, predictions_json, predictions_table
 
     predictor = open_predictor(model, batch_size, threads)
     names, items = asked_items(predictor, paths or (), text or ())
-    found = predictions_json(predictor, names, predictor.predict(items), top)
+    found, code = predictions_json(predictor, names, items, top)
     if as_json:
         print(json.dumps(found, ensure_ascii=False, allow_nan=False))
-        return
-    console.print(predictions_table(found))
+    elif any("error" not in one for one in found):
+        console.print(predictions_table(found))
+    for line in error_lines(found):
+        errors.print("[bold red]error[/bold red]: ", end="")
+        errors.print(line, markup=False, soft_wrap=True)
+    if code:
+        raise typer.Exit(code)

@@ -41,23 +41,38 @@ def _together(
 
 
 def predictions_json(
-    predictor: Predictor, names: Sequence[str], said: Mapping[str, np.ndarray], top: int
-) -> list[dict[str, Any]]:
-    """One object an item: `outputs`, and the likeliest `classes` where there are logits of a row."""
-    found = []
-    for number, name in enumerate(names):
-        own = {output: values[number] for output, values in said.items()}
-        one: dict[str, Any] = {"item": name, "outputs": {output: values.tolist() for output, values in own.items()}}
-        if own.get("logits", np.zeros(())).ndim == 1:
-            one["classes"] = [asdict(likely) for likely in likeliest(own["logits"], predictor.model.classes, top)]
-        found.append(one)
-    return found
+    predictor: Predictor, names: Sequence[str], items: Sequence[Any], top: int
+) -> tuple[list[dict[str, Any]], int]:
+    """One object an item: `outputs`, and the likeliest `classes` where there are logits of a row; or its `error`. And
+    the exit code of the worst of them."""
+    found, code = [], 0
+    for name, said in zip(names, predictor.answers(items), strict=True):
+        if isinstance(said, Exception):
+            found.append({"item": name, "error": str(said)})
+            code = max(code, said.exit_code)
+        else:
+            found.append(_prediction(predictor, name, said, top))
+    return found, code
+
+
+def _prediction(predictor: Predictor, name: str, said: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
+    one: dict[str, Any] = {"item": name, "outputs": {output: values.tolist() for output, values in said.items()}}
+    if said.get("logits", np.zeros(())).ndim == 1:
+        one["classes"] = [asdict(likely) for likely in likeliest(said["logits"], predictor.model.classes, top)]
+    return one
+
+
+def error_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is said of each item that was not answered; it begins with the item."""
+    wrong = [one for one in found if "error" in one]
+    return [one["error"] if one["item"] in one["error"] else f"{one['item']}: {one['error']}" for one in wrong]
 
 
 def predictions_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """One row an item: its likeliest classes, or else the shapes of what was said."""
-    table = Table("item", "classes" if "classes" in found[0] else "outputs")
-    for one in found:
+    """One row an answered item: its likeliest classes, or else the shapes of what was said."""
+    answered = [one for one in found if "error" not in one]
+    table = Table("item", "classes" if any("classes" in one for one in answered) else "outputs")
+    for one in answered:
         if "classes" in one:
             words = ", ".join(f"{each['name']} {each['probability']:.1%}" for each in one["classes"])
         else:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ....data import DataError
 from ...errors import StageError, StageFailed
 from .model import Model
 from .queue import Queue, Said, Waiting
@@ -40,13 +41,37 @@ class Predictor:
             raise StageError("there is nothing to predict: the list of items is empty")
         return _stacked(found)
 
+    def answers(self, items: Iterable[object]) -> Iterator[Said | StageError | DataError]:
+        """Of each item in turn {output: values (...)}, or what `predict` would raise of it: the others are answered."""
+        rest, first = iter(items), 0
+        while part := list(islice(rest, self._most)):
+            rows = [self._tried(item, first + number) for number, item in enumerate(part)]
+            self._queue.answer([row for row in rows if isinstance(row, Waiting)])
+            yield from (self._settled(row) if isinstance(row, Waiting) else row for row in rows)
+            first += len(part)
+
+    def _tried(self, item: object, number: int) -> Waiting | StageError | DataError:
+        try:
+            return self._waiting(item, None, number)
+        except (StageError, DataError) as error:
+            return error
+
     def _answers(self, items: Sequence[object], kind: Kind | None, first: int) -> list[Said]:
         rows = [self._waiting(item, kind, first + number) for number, item in enumerate(items)]
         self._queue.answer(rows)
+        found: list[Said] = []
         for row in rows:
-            if row.error is not None:
-                raise row.error if isinstance(row.error, StageError) else _failed(self.model, row) from row.error
-        return [row.said for row in rows if row.said is not None]
+            said = self._settled(row)
+            if isinstance(said, StageError):
+                raise said
+            found.append(said)
+        return found
+
+    def _settled(self, row: Waiting) -> Said | StageError:
+        """The answer of a row that the queue is done with, or its error."""
+        if row.said is not None:
+            return row.said
+        return row.error if isinstance(row.error, StageError) else _failed(self.model, row)
 
     def _waiting(self, item: object, kind: Kind | None, number: int) -> Waiting:
         row: dict[str, np.ndarray] = {}
@@ -103,7 +128,9 @@ def _ambiguous(item: str) -> Kind:
 
 
 def _failed(model: Model, row: Waiting) -> StageFailed:
-    return StageFailed(f"{model.place} fails on {row.name} with {type(row.error).__name__}: {row.error}")
+    failed = StageFailed(f"{model.place} fails on {row.name} with {type(row.error).__name__}: {row.error}")
+    failed.__cause__ = row.error
+    return failed
 
 
 def _stacked(found: Sequence[Said]) -> dict[str, np.ndarray]:
