@@ -37,9 +37,10 @@ def inspection_lines(found: dict[str, Any]) -> Iterator[str]:
             + (f" ({busy:,.0f} while it worked)" if busy else "")
             + f", {size_text(cost['bytes_per_second'])}/s"
         )
-    if cost["limit"]:
+    if cost["busy_share"] is not None:
+        side = f"the limit is the {cost['limit']}" if cost["limit"] else "no side was the limit"
         yield (
-            f"the limit is the {cost['limit']}: device busy {cost['busy_share']:.0%}, "
+            f"{side}: device busy {cost['busy_share']:.0%}, "
             f"{cost['waiting_for_data']:,.1f} s waiting for data, {cost['waiting_for_writer']:,.1f} s for the writer; "
             f"batch size {', '.join(map(str, cost['batch_size']))}"
         )

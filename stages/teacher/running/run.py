@@ -77,7 +77,7 @@ class Run:
         self._prepare = teacher_inputs(job.teacher, job.folder, job.source, job.policy)
         self._batches = piece_batches(job)
         self._noiser = noiser_of(job)
-        self._data = self._writer = 0.0
+        self._data = self._writer = self._end = 0.0
         self._remarks: list[str] = []
 
     def result(self) -> Result:
@@ -100,6 +100,8 @@ class Run:
             self._began = self._asked = perf_counter()
             with ShardSink(cache, self.job.source, library_versions()) as sink:
                 done = self._feed(teacher, cache, sink, first, batches)
+                fed = perf_counter()
+            self._end = perf_counter() - fed
         finally:
             if teacher is not None:
                 teacher.close()
@@ -225,6 +227,7 @@ class Run:
             busy=busy,
             data=self._data,
             writer=self._writer,
+            end=self._end,
             batch_size=self._size.rows,
             remarks=tuple(remark for remark in remarks if remark),
         )

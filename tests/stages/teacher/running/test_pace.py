@@ -47,4 +47,19 @@ def test_the_slow_side_is_named(make_job: Callable[..., CacheJob], monkeypatch: 
 def test_processes_that_ran_side_by_side_are_summed() -> None:
     both = together([Pace(10, 2.0, 1.8, 0.1, 0.0, 8), Pace(20, 4.0, 3.9, 0.0, 0.1, 4)], 5.0)
     assert (both.rows, both.seconds, both.processes, both.batch_size) == (30, 5.0, 2, 4)
-    assert both.busy_share == pytest.approx(0.57) and both.rate == 6.0
+    assert both.busy_share == pytest.approx(0.57) and both.limit == "teacher" and both.rate == 6.0
+
+
+def test_no_side_is_named_where_the_seconds_that_are_counted_are_few() -> None:
+    pace = Pace(rows=30, seconds=1.3, busy=0.05, data=0.01, writer=0.0, end=0.6)
+    assert pace.limit is None and "no side was the limit: of 1.3 s" in pace.line()
+    assert "the last shards (0.6 s)" in pace.line() and "the limit is" not in pace.line()
+    both = together([Pace(10, 2.0, 1.8, end=0.1), Pace(20, 2.0, 1.9, end=0.2)], 20.0)
+    assert both.limit is None and both.end == pytest.approx(0.3) and "of 40.0 s" in both.line()
+
+
+def test_the_end_of_a_build_is_counted_and_a_builds_seconds_are_no_fewer_than_their_parts(
+    make_job: Callable[..., CacheJob],
+) -> None:
+    pace = build_cache(make_job(signals={"logits": {}})).pace
+    assert pace.end > 0 and pace.busy + pace.data + pace.writer + pace.end <= 1.01 * pace.seconds
