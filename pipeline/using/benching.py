@@ -1,11 +1,12 @@
 """`teachercache bench-model`: measures models, prints the table, and writes bench.json and bench.svg."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from ...stages.deploy.bench.bench import DOCUMENT, bench_models
 from ...stages.deploy.bench.labelled import read_labelled
@@ -37,20 +38,30 @@ def run_bench(
 
 
 def bench_table(bench: Mapping[str, Any]) -> Table:
-    """One row a model."""
+    """One row a model, by the part of its path in which the models differ."""
     batches = list(bench["models"][0]["latency"])
-    table = Table("model", "form", "disk", "MACs", "cold ms", *(f"batch {one} ms p50/p95" for one in batches))
+    folder, names = _told_apart([one["model"] for one in bench["models"]])
+    timings = (f"batch {one} ms p50/p95" for one in batches)
+    table = Table(Column("model", overflow="fold"), "form", "disk", "MACs", "cold ms", *timings)
     simulated = any("simulation" in one for one in bench["models"])
     for title in ("MB", "accuracy", "agreement", "flips", *(["simulation"] if simulated else [])):
         table.add_column(title, justify="right")
-    for one in bench["models"]:
+    for name, one in zip(names, bench["models"], strict=True):
         timed = [f"{milliseconds(x['p50_ms'])} / {milliseconds(x['p95_ms'])}" for x in one["latency"].values()]
         memory = "–" if one["peak_memory_mb"] is None else f"{one['peak_memory_mb']:.0f}"
         shares = (percent(one["accuracy"]), percent(one["agreement"]), percent(one["flips"], 2))
         cost = (size(one["bytes"]), count(one["macs"]), milliseconds(one["cold_ms"]))
         learnt = [percent(one.get("simulation"))] if simulated else []
-        table.add_row(one["model"], one["form"], *cost, *timed, memory, *shares, *learnt)
+        table.add_row(name, one["form"], *cost, *timed, memory, *shares, *learnt)
+    table.caption = f"models in {folder}" if folder else None
     return table
+
+
+def _told_apart(models: Sequence[str]) -> tuple[str, list[str]]:
+    """The folder in which several models all lie ("" for none), and their paths from there on."""
+    paths = [PurePath(model) for model in models]
+    shared = os.path.commonprefix([path.parent.parts for path in paths]) if len(paths) > 1 else ()
+    return str(PurePath(*shared)) if shared else "", [str(PurePath(*path.parts[len(shared) :])) for path in paths]
 
 
 def _teacher(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """bench-model measures in a process of its own, holds variants against their float parent, and the report has it."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from asked_models import write_onnx
 from PIL import Image
+from rich.console import Console
 
 from teachercache.pipeline.using.benching import bench_table
 from teachercache.stages.deploy.bench.bench import bench_models
@@ -76,6 +78,28 @@ def test_a_model_that_cannot_run_is_named(tmp_path: Path) -> None:
         bench_models([folder, folder], QUICK)
     with pytest.raises(StageError, match="holds neither a finished student"):
         bench_models([tmp_path], QUICK)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_models_of_one_run_are_told_apart_in_the_table(width: int) -> None:
+    students = "runs/demo/students"
+    folders = [f"{students}/cnn/distilled/seed-0", f"{students}/vit/distilled/seed-0"]
+    row = {"form": "onnx float32", "bytes": 83_000, "macs": 9, "cold_ms": 1.0, "peak_memory_mb": 300.0}
+    row |= {"accuracy": 0.9, "agreement": 0.9, "flips": 0.1}
+    row["latency"] = {str(size): {"p50_ms": 1.25, "p95_ms": 2.5} for size in (1, 8, 32)}
+    models = [{**row, "model": name} for name in (*folders, f"{folders[0]}/export/onnx")]
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(bench_table({"models": models}))
+    printed = console.export_text()
+    shown = "".join(line.split("│")[1].strip() for line in printed.splitlines() if line.startswith("│"))
+    assert shown == "cnn/distilled/seed-0vit/distilled/seed-0cnn/distilled/seed-0/export/onnx"
+    assert f"models in {students}" in printed
+    whole = bench_table({"models": [models[0]]})
+    assert list(whole.columns[0].cells) == [folders[0]] and whole.caption is None
+    apart = bench_table({"models": [{**row, "model": "/a/x"}, {**row, "model": "b/x"}]})
+    assert list(apart.columns[0].cells) == ["/a/x", "b/x"]
+    inside = bench_table({"models": [models[0], models[2]]})
+    assert list(inside.columns[0].cells) == ["seed-0", "seed-0/export/onnx"]
 
 
 @pytest.mark.slow
