@@ -54,6 +54,12 @@ def test_it_says_what_the_predictor_says(server: Any, tmp_path: Path) -> None:
     assert ask(server, "GET", "/health")[1]["inputs"] == {"pixel_values": "image"}
 
 
+def test_another_address_is_told_which_there_are(server: Any) -> None:
+    for method, path in (("GET", "/"), ("GET", "/predict"), ("POST", "/health")):
+        want = {"error": f"there is no {method} {path}; there are GET /health, POST /predict"}
+        assert ask(server, method, path) == (404, want)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "headers", "status", "words"),
     [

@@ -48,7 +48,8 @@ class Handler(BaseHTTPRequestHandler):
             self._check_host()
             route = self.routes.get((method, urlsplit(self.path).path))
             if route is None:
-                raise Refused(404, f"there is no {method} {urlsplit(self.path).path}")
+                there = ", ".join(" ".join(one) for one in self.routes)
+                raise Refused(404, f"there is no {method} {urlsplit(self.path).path}; there are {there}")
             route(self)
         except Refused as error:
             self._refuse(error.status, str(error))
