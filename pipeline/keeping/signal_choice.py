@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from ...cache import Cache, CacheError
 from ...cache.rewriting.recode import NewCodec
+from ...cache.rewriting.rewrite import Rewrite
 from ...cache.spec import SignalSpec
 from ...stages.cache_identity import codec_parameters, written_parameters
 from ..errors import ConfigError
@@ -42,6 +43,13 @@ def new_codec(cache: Cache, signal: str, options: Mapping[str, Any]) -> NewCodec
         return NewCodec(old.codec, old.parameters, compression, described=described)
     spec = _spec({"codec": old.codec, **given})
     return NewCodec(spec.codec, written_parameters(spec), compression, described=_described(spec))
+
+
+def check_changes(cache: Cache, plan: Rewrite, names: Sequence[str]) -> None:
+    """Raise ConfigError when every signal would be kept as it is: the new cache would be a copy of the old one."""
+    if plan.manifest.signals == cache.manifest.signals:
+        kept = ", ".join(f"{name} as {cache.manifest.signals[name].codec}" for name in names)
+        raise ConfigError(f"recode: nothing would change: {cache.url} keeps {kept} with these settings already")
 
 
 def _described(spec: SignalSpec) -> Mapping[str, Any]:

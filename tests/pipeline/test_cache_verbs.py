@@ -180,8 +180,21 @@ def test_recode_asks_what_to_do_and_loses_nothing_by_compression(run: Run, cache
     said = run("cache", "recode", cache, tmp_path / "new", "--compress", "zstd")
     assert said.count("compressed with zstd, same values") == 3 and "loses" not in said
     assert {it.compression for it in open_cache(tmp_path / "new").manifest.signals.values()} == {"zstd"}
-    said = run("cache", "recode", cache, tmp_path / "new", "--compress", "none", code=2)
+    said = run("cache", "recode", cache, tmp_path / "new", "--signal", "logits", "--codec", "int8", code=2)
     assert "holds another cache" in said and "cache.path" not in said and "configuration" not in said
+
+
+def test_recode_that_would_change_nothing_is_refused_unless_another_signal_changes(
+    run: Run, cache: Path, tmp_path: Path
+) -> None:
+    out, same = tmp_path / "new", ("--signal", "embedding", "--codec", "int8")
+    for words in (same, (*same, "--dry-run"), (*same, "--compress", "none"), ("--compress", "none")):
+        said = run("cache", "recode", cache, out, *words, code=2)
+        assert "nothing would change" in said and "embedding as int8" in said
+    assert not out.exists()
+    run("cache", "recode", cache, out, *same, "--signal", "logits", "--dry-run")
+    run("cache", "recode", cache, out, *same, "--compress", "zstd")
+    assert open_cache(out).manifest.signals["embedding"].compression == "zstd"
 
 
 def test_a_slice_is_not_made_into_another_slice(run: Run, cache: Path, tmp_path: Path) -> None:

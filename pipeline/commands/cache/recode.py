@@ -8,7 +8,7 @@ from ....cache import open_cache
 from ....cache.rewriting.recode import recode_plan
 from ...keeping.principal_components import pca_codec
 from ...keeping.rewriting import run_rewrite
-from ...keeping.signal_choice import new_codec, signals_to_recode
+from ...keeping.signal_choice import check_changes, new_codec, signals_to_recode
 from .location import CachePath, DryRun, NewPath, cache_address
 
 
@@ -37,7 +37,8 @@ def recode(
 
     Example: [bold]teachercache cache recode runs/demo/cache runs/small/cache --compress zstd[/bold]
 
-    The error is measured against what the old cache decodes to, on every row. Other signals are copied.
+    The error is measured against what the old cache decodes to, on every row. Other signals are copied. Where
+    nothing would change, it is refused.
     """
     cache = open_cache(cache_address(path))
     options: dict[str, Any] = {"codec": codec, "k": k, "temperatures": temperatures, "draws": draws, "scale": scale}
@@ -49,4 +50,6 @@ def recode(
         codecs = {name: pca_codec(cache, name, out, *given) for name in names}
     else:
         codecs = {name: new_codec(cache, name, options) for name in names}
-    run_rewrite(out, recode_plan(cache, codecs), "recode", dry_run)
+    plan = recode_plan(cache, codecs)
+    check_changes(cache, plan, names)
+    run_rewrite(out, plan, "recode", dry_run)
