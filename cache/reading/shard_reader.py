@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..errors import CacheError
+from ..errors import CacheError, DamagedCacheError
 from ..format.manifest import Manifest
 from ..format.receipt import Finished, Receipt
 from ..format.row_index import RowIndex, read_rows, rows_path
@@ -10,6 +10,7 @@ from ..format.schema import SignalSchema
 from ..lazy import lazy_property
 from ..storage.store import Store
 from ..tables.array_place import Records, check_file
+from ..tables.lost_file import repair_advice
 from .signal_rows import SignalRows, Slab
 
 
@@ -33,7 +34,12 @@ class ShardReader:
         name = rows_path(self._receipt.folder)
         if self._records is not None:
             check_file(self._store, name, self._records)
-        return read_rows(self._store.local(name), len(self._manifest.parameters), len(self))
+        try:
+            return read_rows(self._store.local(name), len(self._manifest.parameters), len(self))
+        except DamagedCacheError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            raise DamagedCacheError(f"{error}; {repair_advice(self._store)}") from error
 
     @property
     def ids(self) -> np.ndarray:

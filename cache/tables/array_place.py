@@ -15,6 +15,7 @@ from ..errors import DamagedCacheError
 from ..format.chunk_index import decode_index, encode_index
 from ..format.zarr_metadata import COMPRESSIONS, array_json, chunk_file, part_block
 from ..storage.store import Store
+from .lost_file import lost_file
 
 Records = Callable[[], Mapping[str, Mapping[str, Any]]]  # the files of a receipt
 _CHUNK = 1 << 22
@@ -92,7 +93,9 @@ class ArrayPlace:
                 return True
             found, ours = json.loads(data), json.loads(expected)
             return all(found.get(key) == ours[key] for key in ("shape", "data_type", "chunk_grid", "codecs"))
-        except (OSError, ValueError, AttributeError, RecursionError) as error:
+        except OSError as error:
+            raise lost_file(self.store, name, error) from error
+        except (ValueError, AttributeError, RecursionError) as error:
             raise DamagedCacheError(f"{self.store.url}/{name} cannot be read ({error})") from error
 
     def check_hash(self, file: BinaryIO) -> None:
@@ -130,7 +133,7 @@ def check_file(store: Store, name: str, records: Records) -> None:
         with store.open(name) as file:
             check_content(f"{store.url}/{name}", file, records().get(name, {}))
     except OSError as error:
-        raise DamagedCacheError(f"{store.url}/{name} cannot be read ({error.strerror})") from error
+        raise lost_file(store, name, error) from error
 
 
 def check_content(where: str, file: BinaryIO, record: Mapping[str, Any]) -> None:

@@ -12,9 +12,9 @@ from typing import BinaryIO
 import numpy as np
 
 from ..codecs import Part
-from ..errors import DamagedCacheError
 from .array_place import ArrayPlace
 from .chunk_memory import chunk_memory
+from .lost_file import lost_file
 from .map_budget import CHANGING, map_budget
 from .row_table import UNMAPPED, RowTable
 from .runs import merged, ranges
@@ -155,7 +155,7 @@ class PartRows:
                 self._check(number, place, file)
                 return table is not None and table.add(number, file.fileno(), place.plain_bytes)
         except OSError as error:
-            raise DamagedCacheError(f"{place.where} cannot be read ({error.strerror})") from error
+            raise lost_file(place.store, place.file_name, error) from error
 
     def _check(self, number: int, place: ArrayPlace, file: BinaryIO) -> None:
         if number in self._checked:

@@ -14,6 +14,7 @@ from ..errors import CacheError, DamagedCacheError
 from ..storage.folder import FolderStore
 from .array_place import ArrayPlace, check_file
 from .chunk_memory import chunk_memory
+from .lost_file import lost_file
 from .zstd import decompress
 
 _MOST_CHUNK_BYTES = 1 << 32
@@ -82,7 +83,7 @@ def compressed_rows(place: ArrayPlace, key: tuple[int, int]) -> ChunkRows:
             index = place.read_index(file)[: place.chunks].astype(np.int64)
             end = file.seek(0, 2) - place.index_bytes
     except OSError as error:
-        raise DamagedCacheError(f"{place.where} cannot be read ({error.strerror})") from error
+        raise lost_file(place.store, place.file_name, error) from error
     sizes = index[:, 1]
     if np.any((sizes <= 0) | (sizes > end)) or sizes.sum() != end or np.any(index[:, 0] != np.cumsum(sizes) - sizes):
         raise DamagedCacheError(f"{place.where}: the chunks do not lie back to back up to the index")

@@ -12,6 +12,9 @@ import pytest
 import yaml
 
 from teachercache.cache import open_cache
+from teachercache.cache.format.row_index import rows_path
+from teachercache.cache.storage.address import open_store
+from teachercache.cache.tables.lost_file import repair_advice
 
 MakeRecipe = Callable[..., Path]
 
@@ -297,3 +300,20 @@ def test_gc_removes_old_rubbish_alone(run: Run, cache: Path) -> None:
     assert "removed 0 things" in run("cache", "gc", cache, "--older-than", "0s")
     assert "3 shards are whole" in run("cache", "verify", cache)
     assert "no time" in run("cache", "gc", cache, "--older-than", "soon", code=2)
+
+
+@pytest.mark.parametrize("lost", ["logits/values/c/0/0", "logits/values/zarr.json", "rows"])
+def test_training_from_a_cache_that_has_lost_a_file_says_how_to_have_it_again(
+    run: Run, recipe: Path, cache: Path, lost: str
+) -> None:
+    folder = open_cache(cache).receipts["train-1"].folder
+    (cache / rows_path(folder) if lost == "rows" else cache / folder / lost).unlink()
+    said = run("train", recipe, code=1)
+    assert f"run `teachercache cache repair {cache}`, then `teachercache cache build`" in said
+    assert "taken out of use: train-1" in run("cache", "repair", cache)
+
+
+def test_the_advice_for_an_extension_names_the_cache_that_is_repaired() -> None:
+    cache = open_store("/data/extensions/mine")
+    assert "repair /data/extensions/mine`" in repair_advice(cache)
+    assert "repair /data/extensions/mine`" in repair_advice(cache.below("extensions/001-0123456789ab"))
