@@ -8,7 +8,8 @@ from pydantic_core import ErrorDetails
 
 
 def wrong_value(where: str, item: ErrorDetails) -> str:
-    """One line for one of pydantic's errors at the dotted path `where` ("" for the whole file)."""
+    """One line for one of pydantic's errors at the dotted path `where` ("" for the whole file). The nearest valid word
+    comes before all others: they may be many."""
     context, given, message = item.get("ctx", {}), item["input"], item["msg"].removeprefix("Value error, ")
     words: list[str] = []
     if item["type"] == "union_tag_invalid":
@@ -21,14 +22,12 @@ def wrong_value(where: str, item: ErrorDetails) -> str:
         words = _words(context["expected"])
     elif item["type"] in ("bool_parsing", "bool_type"):
         message = "Input should be true or false"
+    near = difflib.get_close_matches(str(given), words, 1, 0.5)
+    if where and near:
+        return f"{where}: not {given!r}; did you mean {near[0]}? {message}"
     shown = "" if isinstance(given, Mapping | list) else f", not {given!r}"
-    return f"{where}: {message}{shown}{_nearest(given, words)}" if where else message
+    return f"{where}: {message}{shown}" if where else message
 
 
 def _words(expected: str) -> list[str]:
     return re.findall(r"'([^']*)'", expected)
-
-
-def _nearest(given: object, words: list[str]) -> str:
-    near = difflib.get_close_matches(str(given), words, 1, 0.5)
-    return f"; did you mean {near[0]}?" if near else ""

@@ -39,7 +39,11 @@ def test_shipped_files_are_valid(file: Path) -> None:
         (("views", "operations", 0, "scal"), [0, 1], "views.operations.0.scal: unknown key; did you mean scale?"),
         (("teacher", "batch_size"), -1, "teacher.batch_size: give a whole number above 0, or auto, not -1"),
         (("train", "steps"), "many", "train.steps: Input should be a valid integer"),
-        (("cache", "signals", "logits", "codec"), "f17", "cache.signals.logits.codec: Input should be"),
+        (
+            ("cache", "signals", "logits", "codec"),
+            "f17",
+            "cache.signals.logits.codec: not 'f17'; did you mean f16? Input",
+        ),
         (
             ("cache", "signals", "logits", "keep"),
             "int8",
@@ -55,24 +59,26 @@ def test_shipped_files_are_valid(file: Path) -> None:
         (
             ("train", "controls"),
             ["shuffled"],
-            "train.controls.0: Input should be 'labels-only', 'shuffled-cache' or 'random-selection', not 'shuffled'; "
-            "did you mean shuffled-cache?",
+            "train.controls.0: not 'shuffled'; did you mean shuffled-cache? "
+            "Input should be 'labels-only', 'shuffled-cache' or 'random-selection'",
         ),
-        (("cache", "signals", "logits", "codec"), "int-8", ", not 'int-8'; did you mean int8?"),
+        (("cache", "signals", "logits", "codec"), "int-8", "codec: not 'int-8'; did you mean int8?"),
         (
             ("views", "operations", 0, "op"),
             "flop",
-            "views.operations.0.op: Input should be one of crop, flip, jitter, randaugment, erasing, caption, "
-            "mixup, cutmix, token_dropout, not 'flop'; did you mean flip?",
+            "views.operations.0.op: not 'flop'; did you mean flip? Input should be one of crop, flip, jitter, "
+            "randaugment, erasing, caption, mixup, cutmix, token_dropout",
         ),
         (
             ("views", "keep_pixels"),
             "yes please",
             "views.keep_pixels: Input should be true or false, not 'yes please'",
         ),
+        (("students", 0, "objective", 1, "loss"), "kll", "1.loss: not 'kll'; did you mean kl? Input should be '"),
+        (("students", 0, "objective", 1, "loss"), "zzzz", "'clip_affinity', not 'zzzz'"),
         (("evaluate",), {}, "evaluate: give either source (one held-out set) or sets (several by name), and not both"),
         (("evaluate", "metrics"), [{"k": [1]}], "evaluate.metrics.0.metric: this is required and missing"),
-        (("evaluate", "metrics"), [{"metric": "retrival"}], "all-right, not 'retrival'; did you mean retrieval?"),
+        (("evaluate", "metrics"), [{"metric": "retrival"}], "metric: not 'retrival'; did you mean retrieval? "),
         (("evaluate", "metrics"), [{"metric": "auc", "outptu": "x"}], "0.outptu: unknown key; did you mean output?"),
         (("evaluate", "ladder"), ["nobody"], "evaluate.ladder: no student is named 'nobody'"),
     ],
