@@ -45,7 +45,7 @@ class Size:
     rounds: int
 
 
-FULL = Size(images=12, side=224, hidden=384, layers=12, batch=4, passes=1, views=12, rounds=9)
+FULL = Size(images=44, side=224, hidden=384, layers=12, batch=4, passes=1, views=12, rounds=5)
 TINY = Size(images=6, side=32, hidden=64, layers=2, batch=2, passes=1, views=2, rounds=1)
 
 
