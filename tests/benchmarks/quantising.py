@@ -17,10 +17,11 @@ import numpy as np
 import torch
 
 from teachercache.stages.deploy.export.graphs import TorchGraph
-from teachercache.stages.deploy.export.onnx_file import OnnxGraph, write_onnx
 from teachercache.stages.deploy.export.rows import RealRows
+from teachercache.stages.deploy.export.targets.onnx_file import write_onnx
 from teachercache.stages.deploy.quantise.quantise import quantise
 from teachercache.stages.deploy.quantise.way import fitting_way
+from teachercache.stages.deploy.runtimes.onnx import OnnxGraph
 from teachercache.stages.student.files.saved import load_student
 from teachercache.stages.student.inputs.shape import InputShape
 from teachercache.stages.student.models.builders import StudentShape, build_student
@@ -52,7 +53,7 @@ def seconds(call: Callable[[], Any]) -> float:
 
 def compare(floats: Path, int8: Path, module: torch.nn.Module | None, pixels: np.ndarray) -> dict[str, float]:
     """Milliseconds of CPU time of each, the fastest round."""
-    graphs = {"ort float": OnnxGraph(floats, 1), "ort int8": OnnxGraph(int8, 1)}
+    graphs = {"ort float": OnnxGraph(floats, threads=1), "ort int8": OnnxGraph(int8, threads=1)}
     calls: dict[str, Callable[[], Any]] = {
         name: (lambda graph=graph: graph({"pixel_values": pixels})) for name, graph in graphs.items()
     }
@@ -102,7 +103,7 @@ def main(words: list[str]) -> None:
         return larger()
     floats, int8 = Path(words[0]), Path(words[1])
     student = load_student(Path(words[2]), ("logits",)) if len(words) > 2 else None
-    shape = OnnxGraph(floats, 1).session.get_inputs()[0].shape
+    shape = OnnxGraph(floats, threads=1).session.get_inputs()[0].shape
     pixels = np.random.default_rng(0).standard_normal((1, *shape[1:])).astype(np.float32)
     tell(str(floats), floats, int8, compare(floats, int8, student, pixels))
 

@@ -28,7 +28,7 @@ from teachercache.stages.deploy.quantise.way import WAYS, Way, fitting_way
 from teachercache.stages.errors import StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student
 
-ONNX = pytest.importorskip("teachercache.stages.deploy.export.onnx_file")
+ONNX = pytest.importorskip("teachercache.stages.deploy.runtimes.onnx")
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
 LABELS = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu")
 
@@ -50,7 +50,7 @@ def pixels(rows: int, seed: int = 0) -> np.ndarray:
 
 
 def test_the_graph_says_what_torch_says_at_any_batch(student: Path, exported: Path) -> None:
-    about, graph = read_export(exported), ONNX.OnnxGraph(exported / "model.onnx", 1)
+    about, graph = read_export(exported), ONNX.OnnxGraph(exported / "model.onnx", threads=1)
     assert about.kind == "classifier" and about.check["batches"] == [1, 2, 7, 32] == list(BATCHES)
     assert about.graphs["model"].inputs[0].shape == ("batch", 3, 16, 16)
     assert about.graphs["model"].bytes == (exported / "model.onnx").stat().st_size
@@ -157,7 +157,7 @@ def test_convolutions_are_quantised_with_calibration(exported: Path, tmp_path: P
     for way in WAYS[1:]:
         quantise(source, file, way, RealRows({"pixel_values": pixels(64)}, np.full(64, -1)))
         rows = RealRows({"pixel_values": pixels(80, 1)}, np.zeros(80, np.int64))
-        drift = judge({"model": ONNX.OnnxGraph(source, 1)}, {"model": ONNX.OnnxGraph(file, 1)}, rows)
+        drift = judge({"model": ONNX.OnnxGraph(source, threads=1)}, {"model": ONNX.OnnxGraph(file, threads=1)}, rows)
         assert drift.rows == 80 and 0.98 < drift.cosine < 1.0 and drift.drift_points is not None
         kinds = [node.op_type for node in onnx.load(file).graph.node]
         assert "DequantizeLinear" in kinds and b'File "' not in file.read_bytes()
@@ -176,7 +176,9 @@ def test_the_simulation_in_torch_says_what_the_runtime_says(student: Path, expor
     rows, judged = (RealRows({"pixel_values": pixels(80, seed)}, np.zeros(80, np.int64)) for seed in (0, 1))
     quantise(exported / "model.onnx", tmp_path / "int8.onnx", "static-u8s8", rows)
     (graph,) = student_graphs(read_candidate(student)).values()
-    runtime, floats = ({"model": ONNX.OnnxGraph(file, 1)} for file in (tmp_path / "int8.onnx", exported / "model.onnx"))
+    runtime, floats = (
+        {"model": ONNX.OnnxGraph(file, threads=1)} for file in (tmp_path / "int8.onnx", exported / "model.onnx")
+    )
     simulation = {"model": simulated(graph, rows)}
     near, far = judge(simulation, runtime, judged), judge(floats, runtime, judged)
     assert 1 - near.cosine < (1 - far.cosine) / 4

@@ -1,7 +1,7 @@
 """The process in which one model is timed and its memory is read. It is started by this file's path.
 
-An exported model is measured without our code and without torch, as it runs on a device: this file imports numpy and
-the runtime alone. A checkpoint needs both, and is loaded through `checkpoint_pass`. Whoever starts it pins threads.
+An exported model is measured without torch, as it runs on a device: beside numpy and the runtime it brings a few small
+files of ours, a megabyte in memory. A checkpoint is loaded through `checkpoint_pass`. Whoever starts it pins threads.
 
 It prints one line of JSON: seconds of loading, the first pass (cold), passes after it (warm) by batch size, and the
 most memory that the whole process had resident.
@@ -22,7 +22,7 @@ Pass = Callable[[], object]
 def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     """`request`: kind, batches, runs, threads, and what its kind needs."""
     begun = perf_counter()
-    subject = _onnx(request) if request["kind"] == "onnx" else _checkpoint(request)
+    subject = _checkpoint(request) if request["kind"] == "checkpoint" else _Export(request)
     loaded = perf_counter() - begun
     first = subject.batch(request["batches"][0])
     cold = _seconds(first)
@@ -38,31 +38,30 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _Onnx:
-    """Sessions of all graphs; a pass runs each of them once."""
+class _Export:
+    """All graphs of an export; a pass runs each of them once."""
 
     def __init__(self, request: Mapping[str, Any]) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = options.inter_op_num_threads = request["threads"]
-        self.runtime = f"onnxruntime {onnxruntime.__version__}"
+        runtime = importlib.import_module("teachercache.stages.deploy.runtimes.runtime")
         self._graphs = [
-            (onnxruntime.InferenceSession(one["file"], options, providers=["CPUExecutionProvider"]), one["inputs"])
+            (
+                runtime.open_graph(request["kind"], Path(one["file"]), _names(runtime, one), request["threads"]),
+                one["inputs"],
+            )
             for one in request["graphs"]
         ]
+        self.runtime = self._graphs[0][0].runtime
 
     def batch(self, size: int) -> Pass:
-        given = [(session, {one["name"]: _noise(one, size) for one in inputs}) for session, inputs in self._graphs]
-        return lambda: [session.run(None, inputs) for session, inputs in given]
+        given = [(graph, {one["name"]: _noise(one, size) for one in inputs}) for graph, inputs in self._graphs]
+        return lambda: [graph(inputs) for graph, inputs in given]
 
     def macs(self) -> None:
         return None
 
 
-def _onnx(request: Mapping[str, Any]) -> _Onnx:
-    return _Onnx(request)
+def _names(runtime: Any, graph: Mapping[str, Any]) -> Any:
+    return runtime.GraphNames(tuple(one["name"] for one in graph["inputs"]), tuple(graph["outputs"]))
 
 
 def _checkpoint(request: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""A model that is to be measured: a checkpoint or an export to ONNX, found in its folder and not loaded."""
+"""A model that is to be measured: a checkpoint or an export, found in its folder and not loaded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Subject:
     @property
     def is_float(self) -> bool:
         """Whether variants are held against it: a checkpoint, or an export in float32."""
-        return self.form in ("checkpoint", "onnx float32")
+        return self.form == "checkpoint" or self.form.endswith(" float32")
 
 
 def find_subjects(folders: Sequence[Path]) -> list[Subject]:
@@ -53,21 +53,23 @@ def _subject(folder: Path) -> Subject:
 
 
 def _export(folder: Path, exported: Exported) -> Subject:
-    if exported.target != "onnx":
-        raise StageError(f"{folder} is exported to {exported.target}: bench-model measures checkpoints and `--to onnx`")
+    if exported.target == "hf":
+        raise StageError(f"{folder} is exported to hf, which is the student itself: measure its checkpoint")
     longest = _longest(folder)
     graphs = [
         {
             "file": str(folder / graph.file),
+            "outputs": [one.name for one in graph.outputs],
             "inputs": [
                 {"name": one.name, "dtype": one.dtype, **_sized(one.shape, one.name, longest)} for one in graph.inputs
             ],
         }
         for graph in exported.graphs.values()
     ]
-    weights, form = str(exported.student["weights"]), f"onnx {exported.precision}"
+    weights, form = str(exported.student["weights"]), f"{exported.target} {exported.precision}"
     simulation = (exported.quantisation or {}).get("simulation_agreement")
-    return Subject(str(folder), folder, form, weights, exported.bytes, {"kind": "onnx", "graphs": graphs}, simulation)
+    request = {"kind": exported.target, "graphs": graphs}
+    return Subject(str(folder), folder, form, weights, exported.bytes, request, simulation)
 
 
 def _longest(folder: Path) -> dict[str, int]:

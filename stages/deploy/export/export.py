@@ -23,7 +23,7 @@ from .graphs import TorchGraph, similarity, student_graphs
 from .manifest import DOCUMENT, Exported, Graph
 from .preprocessing import preprocessing, write_tokenizers
 from .script import run_script
-from .target import Target, target_of
+from .targets.target import Target, target_of
 from .web.page import AskedPage, Page, open_page, write_web
 
 
@@ -48,7 +48,7 @@ def default_folder(candidate: Candidate, target: str, int8: bool) -> Path:
 def export_student(candidate: Candidate, asked: Asked, facts: Facts) -> Exported:
     """Write `asked.out`, in float32. Raises StageError, and leaves nothing, when it cannot be done."""
     if asked.target == "hf":
-        from .hf import export_hf
+        from .hf.export_hf import export_hf
 
         return export_hf(candidate, asked.out, facts, asked.replace)
     target, graphs = target_of(asked.target), student_graphs(candidate, asked.outputs)
@@ -119,10 +119,10 @@ def student_facts(candidate: Candidate, student: Any) -> dict[str, Any]:
 def written_graphs(target: Target, graphs: Mapping[str, TorchGraph], folder: Path) -> dict[str, Graph]:
     """The graphs' files as they lie in `folder`."""
     found: dict[str, Graph] = {}
-    for name in graphs:
+    for name, graph in graphs.items():
         file = folder / f"{name}{target.suffix}"
         files = graph_files(file)
-        inputs, outputs = target.open(file).ends() if target.open is not None else ((), ())
+        inputs, outputs = target.ends(graph, file)
         found[name] = Graph(file.name, sum(f.stat().st_size for f in files), files_xxh3(files), inputs, outputs)
     return found
 
@@ -147,9 +147,7 @@ def finish(
 
 
 def _checked(target: Target, file: Path, graph: TorchGraph, asked: Asked) -> float:
-    if target.open is None:
-        raise StageError(f"{asked.target}: nothing on this machine runs it, so it cannot be checked")
-    return check_graph(graph, target.open(file), asked.tolerance, f"{asked.out.name}/{file.name}")
+    return check_graph(graph, target.open(graph, file), asked.tolerance, f"{asked.out.name}/{file.name}")
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -70,9 +70,10 @@ def read_export(folder: Path) -> Exported:
         ) from None
     except (OSError, ValueError) as error:
         raise StageError(f"{folder / DOCUMENT} cannot be read ({error}); export the student again") from error
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+    found = content.pop("format", None) if isinstance(content, dict) else None
+    if found != FORMAT:
         raise StageError(
-            f"{folder / DOCUMENT} is of a format that this version does not know; export the student again"
+            f"{folder / DOCUMENT} is of format {found}, and this version reads {FORMAT}: export the student again"
         )
     try:
         graphs = {name: _graph(found) for name, found in content.pop("graphs").items()}

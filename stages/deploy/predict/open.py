@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from ...errors import StageError
-from . import onnx
+from ..export.manifest import DOCUMENT
+from .exported import ExportedModel
 from .model import Model
 from .predictor import Predictor
 
 
 def open_predictor(folder: str | Path, batch_size: int = 32, threads: int | None = None) -> Predictor:
-    """A predictor of what lies in `folder`: a finished student, or what `teachercache export --to onnx` wrote.
+    """A predictor of what lies in `folder`: a finished student, or what `teachercache export` wrote.
 
     `threads` pins the threads of the runtime. Raises StageError when there is neither, or it cannot be loaded.
     """
@@ -18,13 +19,13 @@ def open_predictor(folder: str | Path, batch_size: int = 32, threads: int | None
 
 def open_model(folder: Path, threads: int | None = None) -> Model:
     """The model in a folder. torch is imported for checkpoints alone."""
-    if (folder / onnx.DOCUMENT).is_file():
-        return onnx.OnnxModel(folder, threads)
+    if (folder / DOCUMENT).is_file():
+        return ExportedModel(folder, threads)
     if (folder / "student.json").is_file():
         from .checkpoint import Checkpoint
 
         return Checkpoint(folder, threads)
     raise StageError(
-        f"{folder} holds neither a finished student (student.json) nor an export ({onnx.DOCUMENT}): name the folder of "
+        f"{folder} holds neither a finished student (student.json) nor an export ({DOCUMENT}): name the folder of "
         "a trial, such as runs/demo/students/tiny/distilled/seed-0, or what `teachercache export` wrote"
     )

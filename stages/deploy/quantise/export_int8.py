@@ -9,22 +9,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ...errors import StageError, StageFailed
+from ...errors import StageFailed
 from ..evaluation.candidate import Candidate
 from ..export.check import BATCHES, Run, check_graph
 from ..export.export import Asked, asked_page, described, finish, written_graphs
 from ..export.facts import Facts
-from ..export.folder import new_folder
+from ..export.folder import graph_files, new_folder
 from ..export.graphs import TorchGraph, student_graphs
 from ..export.manifest import Exported
 from ..export.rows import RealRows
-from ..export.target import target_of
+from ..export.targets.target import target_of
 from .judge import Drift, judge
-from .quantise import quantise
 from .simulation import Nearness, nearness, trained_in_int8
-from .way import Way, fitting_way, weight_bits
-
-_TARGETS = ("onnx", "web")
+from .way import Way, weight_bits
+from .writer import writer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +38,26 @@ class Int8:
 
 def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) -> Exported:
     """Write `asked.out` in int8. Raises StageError, and leaves nothing, when it cannot be done."""
-    if asked.target not in _TARGETS:
-        raise StageError(f"--int8 quantises the ONNX file: --to {' or '.join(_TARGETS)}, and not {asked.target}")
-    target, graphs = target_of(asked.target), student_graphs(candidate, asked.outputs)
-    assert target.open is not None
+    write, target = writer_of(asked.target), target_of(asked.target)
+    graphs = student_graphs(candidate, asked.outputs)
     page = asked_page(candidate, asked, graphs)
     with new_folder(asked.out, asked.replace) as folder, TemporaryDirectory() as aside:
         ways: dict[str, Way] = {}
+        floats: dict[str, Run] = {}
+        int8s: dict[str, Run] = {}
         for name, graph in graphs.items():
-            parent = Path(aside) / f"{name}.onnx"
+            parent, file = (place / f"{name}{target.suffix}" for place in (Path(aside), folder))
             target.write(graph, parent)
-            check_graph(graph, target.open(parent), asked.tolerance, f"{asked.out.name}: {parent.name} in float32")
-            ways[name] = int8.way or fitting_way(parent)
-            quantise(parent, folder / parent.name, ways[name], int8.calibration)
-            check_graph(graph, target.open(folder / parent.name), None, f"{asked.out.name}/{parent.name}")
-        runs = [{name: target.open(place / f"{name}.onnx") for name in graphs} for place in (Path(aside), folder)]
-        drift = judge(runs[0], runs[1], int8.judged)
+            floats[name] = target.open(graph, parent)
+            check_graph(graph, floats[name], asked.tolerance, f"{asked.out.name}: {parent.name} in float32")
+            ways[name] = write(graph, parent, file, int8.way, int8.calibration)
+            int8s[name] = target.open(graph, file)
+            check_graph(graph, int8s[name], None, f"{asked.out.name}/{file.name}")
+        drift = judge(floats, int8s, int8.judged)
         _require(drift, int8, asked)
-        near = _nearness(candidate, graphs, runs[1], ways, int8)
-        parents = {name: (Path(aside) / f"{name}.onnx").stat().st_size for name in graphs}
+        near = _nearness(candidate, graphs, int8s, ways, int8)
+        files = {name: graph_files(Path(aside) / f"{name}{target.suffix}") for name in graphs}
+        parents = {name: sum(file.stat().st_size for file in own) for name, own in files.items()}
         exported = _described(
             candidate, asked, graphs, written_graphs(target, graphs, folder), facts, drift, ways, parents, near
         )

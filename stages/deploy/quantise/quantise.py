@@ -13,13 +13,22 @@ from typing import Any
 import numpy as np
 
 from ...errors import StageError
-from ..export.extras import library
-from ..export.onnx_file import EXTRA, save_bare
+from ..export.graphs import TorchGraph
 from ..export.rows import RealRows
-from .way import Way, weight_bits, weight_counts
+from ..export.targets.onnx_file import save_bare
+from ..runtimes.library import library
+from ..runtimes.onnx import EXTRA
+from .way import Way, fitting_way, weight_bits, weight_counts
 
 LEAST_ROWS = 64
 _BATCH = 32
+
+
+def write_onnx_int8(graph: TorchGraph, parent: Path, file: Path, way: Way | None, rows: RealRows | None) -> Way:
+    """Write `file` out of the ONNX file `parent`; the way is the one asked for, or the one that fits its weights."""
+    taken = way or fitting_way(parent)
+    quantise(parent, file, taken, rows)
+    return taken
 
 
 def quantise(source: Path, file: Path, way: Way, rows: RealRows | None) -> None:

@@ -8,8 +8,8 @@ Static S8S8: the same with symmetric signed activations, which XNNPACK and Tenso
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..export.extras import library
-from ..export.onnx_file import EXTRA
+from ..runtimes.library import library
+from ..runtimes.onnx import EXTRA
 
 Way = Literal["dynamic", "static-u8s8", "static-s8s8"]
 WAYS: tuple[Way, ...] = get_args(Way)

@@ -15,7 +15,7 @@ import numpy as np
 from .....data.pixels import to_picture
 from ....errors import StageError
 from ...predict.pictures import read_pixels
-from ..onnx_file import OnnxGraph
+from ...runtimes.onnx import OnnxGraph
 from ..preprocess import Preprocessing
 
 MOST = 32
@@ -45,7 +45,7 @@ def write_samples(folder: Path, graph: str, names: Sequence[str], pixels: Sequen
 
 def _said(folder: Path, graph: str, files: Sequence[str]) -> np.ndarray:
     """float32 (B, classes), one picture at a time as in the browser."""
-    prepare, session = Preprocessing(folder), OnnxGraph(folder / graph, 1)
+    prepare, session = Preprocessing(folder), OnnxGraph(folder / graph, threads=1)
     (name,) = _inputs(folder)
     rows = [session(prepare.inputs({name: [folder / file]}))["logits"] for file in files]
     return np.concatenate(rows)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ...errors import StageFailed
+from ....errors import StageFailed
 
 _CHILD = """
 import json, sys, torch, transformers

@@ -16,20 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import StageError
-from ...student.files.saved import load_student
-from ...student.models.transformers_student import TransformersStudent
-from ...versions import library_versions
-from ..evaluation.candidate import Candidate
-from .check import BATCHES, TOLERANCE, require_close
-from .export import finish, student_facts
-from .facts import Facts
-from .folder import files_xxh3, new_folder
-from .graphs import similarity
-from .hf_load import loading
-from .hf_preprocessing import write_processor
-from .manifest import Exported, Graph
-from .probes import probe_inputs
+from ....errors import StageError
+from ....student.files.saved import load_student
+from ....student.models.transformers_student import TransformersStudent
+from ....versions import library_versions
+from ...evaluation.candidate import Candidate
+from ..check import BATCHES, TOLERANCE, require_close
+from ..export import finish, student_facts
+from ..facts import Facts
+from ..folder import files_xxh3, new_folder
+from ..graphs import similarity
+from ..manifest import Exported, Graph
+from ..probes import probe_inputs
+from .load import loading
+from .processor import write_processor
 
 SHARD = "2GB"
 _LUMA = (0.299, 0.587, 0.114)

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ...errors import StageError
-from ...student.files.saved import SavedStudent
-from ...tokenizer import load_tokenizer
+from ....errors import StageError
+from ....student.files.saved import SavedStudent
+from ....tokenizer import load_tokenizer
 
 _BILINEAR = 2
 

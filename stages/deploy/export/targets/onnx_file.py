@@ -7,22 +7,21 @@ shapes of values in between, is left out: it is a megabyte, and quantising trips
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from ...errors import StageError
-from .extras import library
-from .graphs import TorchGraph
-from .manifest import GraphTensor
-from .probes import probe_inputs
+from ....errors import StageError
+from ...runtimes.library import library
+from ...runtimes.onnx import EXTRA, OnnxGraph
+from ..graphs import TorchGraph
+from ..manifest import GraphTensor
+from ..probes import probe_inputs
 
 OPSET = 20
-EXTRA = "export"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(bool)": "bool", "tensor(float16)": "float16"}
 
@@ -97,31 +96,11 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(level)
 
 
-class OnnxGraph:
-    """An ONNX file in ONNX Runtime, on the CPU: {input: array} -> {output: array}. Inputs that the graph does not have
-    are left out."""
-
-    def __init__(self, file: Path, threads: int | None = None) -> None:
-        runtime = library("onnxruntime", EXTRA)
-        options = runtime.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = options.inter_op_num_threads = threads
-        try:
-            self.session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its errors have no common class
-            raise StageError(f"{file} cannot be run by ONNX Runtime ({str(error).splitlines()[0]})") from error
-        self._names = [one.name for one in self.session.get_inputs()]
-
-    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        names = [one.name for one in self.session.get_outputs()]
-        return dict(zip(names, self.session.run(None, {name: inputs[name] for name in self._names}), strict=True))
-
-    def ends(self) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]:
-        """Inputs and outputs, as export.json says them."""
-        sides = (self.session.get_inputs(), self.session.get_outputs())
-        inputs, outputs = (
-            tuple(GraphTensor(one.name, _DTYPES.get(one.type, one.type), tuple(one.shape)) for one in side)
-            for side in sides
-        )
-        return inputs, outputs
+def onnx_ends(graph: TorchGraph, file: Path) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]:
+    """Inputs and outputs as the file itself says them."""
+    session = OnnxGraph(file).session
+    inputs, outputs = (
+        tuple(GraphTensor(one.name, _DTYPES.get(one.type, one.type), tuple(one.shape)) for one in side)
+        for side in (session.get_inputs(), session.get_outputs())
+    )
+    return inputs, outputs

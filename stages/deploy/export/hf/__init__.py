@@ -1,0 +1,1 @@
+"""A student of transformers as a folder that transformers loads by itself."""

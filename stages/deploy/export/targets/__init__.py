@@ -1,0 +1,1 @@
+"""What a student's graphs are written as: one file a format."""
