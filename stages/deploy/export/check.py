@@ -16,9 +16,12 @@ Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 def check_graph(graph: TorchGraph, run: Run, tolerance: float | None, what: str) -> float:
     """The largest difference from torch over all batches, as a share of the largest output where that is above 1.
 
-    `tolerance` None compares nothing, and still refuses what is no number. Raises StageFailed.
+    `tolerance` None compares nothing, and still refuses what is no number. Raises StageFailed, also where a graph of
+    fixed length would say something else than a student whose texts and sequences are not padded.
     """
     worst = 0.0
+    if graph.fixed_length and tolerance is not None:
+        _require_deaf_to_padding(graph, tolerance, what)
     for batch in BATCHES:
         inputs = probe_inputs(graph.inputs, batch, batch, graph.fixed_length)
         wanted = {name: values.numpy() for name, values in graph.run(inputs).items()}
@@ -40,6 +43,21 @@ def require_close(
             "was written. Another target may be exact; --tolerance allows more where you know why"
         )
     return worst
+
+
+def _require_deaf_to_padding(graph: TorchGraph, tolerance: float, what: str) -> None:
+    for seed in range(4):  # rows of several lengths
+        own, whole = (probe_inputs(graph.inputs, 1, seed, fixed) for fixed in (False, True))
+        cut = {n: v[:, : own[n].shape[1]] if graph.inputs[n].shape[:1] == (None,) else v for n, v in whole.items()}
+        said, wanted = graph.run(whole), graph.run(cut)
+        for name in graph.outputs:
+            worst = float((said[name] - wanted[name]).abs().max()) if said[name].shape == wanted[name].shape else None
+            if worst is None or worst > tolerance * max(1.0, float(wanted[name].abs().max())):
+                raise StageFailed(
+                    f"{what}: its {name} of a text or sequence hang on the padding behind it, and this target pads all "
+                    "of them to the longest; nothing was written. --to onnx keeps lengths free, where no layer is an "
+                    "LSTM; a student that heeds its mask can be exported to any target"
+                )
 
 
 def _run(run: Run, inputs: Mapping[str, np.ndarray], what: str, batch: int) -> Mapping[str, np.ndarray]:

@@ -51,7 +51,8 @@ def export_student(candidate: Candidate, asked: Asked, facts: Facts) -> Exported
         from .hf.export_hf import export_hf
 
         return export_hf(candidate, asked.out, facts, asked.replace)
-    target, graphs = target_of(asked.target), student_graphs(candidate, asked.outputs)
+    target = target_of(asked.target)
+    graphs = target.fitted(student_graphs(candidate, asked.outputs))
     page = asked_page(candidate, asked, graphs)
     with new_folder(asked.out, asked.replace) as folder:
         for name, graph in graphs.items():

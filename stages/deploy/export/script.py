@@ -10,6 +10,7 @@ INSTALL = {
     "onnx": "pip install numpy pillow onnxruntime",
     "web": "pip install numpy pillow onnxruntime",
     "openvino": "pip install numpy pillow openvino",
+    "litert": "pip install numpy pillow ai-edge-litert",
     "hf": "pip install transformers torch pillow",
 }
 _ONNX = (
@@ -24,6 +25,14 @@ _CALLS = {
         "import openvino",
         'model = openvino.Core().compile_model(str(here / graph["file"]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})\n'
         "said |= dict(zip(names, model(feed).values()))",
+    ),
+    "litert": (
+        "from ai_edge_litert.interpreter import Interpreter",
+        'runner, found = Interpreter(str(here / graph["file"])).get_signature_runner(), []\n'
+        "for place in range(len(next(iter(feed.values())))):  # the file takes one row\n"
+        '    row = {one["name"]: feed[one["name"]][[place]].astype(one["dtype"]) for one in graph["inputs"]}\n'
+        "    found.append(runner(**row))\n"
+        "said |= {name: np.concatenate([one[name] for one in found]) for name in names}",
     ),
 }
 

@@ -44,7 +44,8 @@ def _text(settings: Mapping[str, Any], folder: Path) -> Reading:
 
 
 def _array(settings: Mapping[str, Any], folder: Path) -> Reading:
-    return ArrayReading(tuple(settings["shape"]), settings["dtype"], settings["max_tokens"], settings["lengths"])
+    longest, lengths, fixed = settings["max_tokens"], settings["lengths"], settings["pad_to"]
+    return ArrayReading(tuple(settings["shape"]), settings["dtype"], longest, lengths, fixed)
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any], Path], Reading]] = {"image": _image, "text": _text, "array": _array}

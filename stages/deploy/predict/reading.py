@@ -100,12 +100,13 @@ def _ones(real: int, length: int) -> np.ndarray:
 @dataclass(frozen=True, slots=True)
 class ArrayReading:
     """An array of numbers, or a .npy file of one, of `shape`: an axis of None may differ, up to `longest`. `lengths` is
-    the name of the input that says how long it is."""
+    the name of the input that says how long it is; a model of one length has zeros behind, up to `pad_to`."""
 
     shape: tuple[int | None, ...]
     dtype: str = "float32"
     longest: int | None = None
     lengths: str | None = None
+    pad_to: int | None = None
     kind: Kind = "array"
 
     def read(self, name: str, item: object) -> Row:
@@ -118,8 +119,11 @@ class ArrayReading:
             raise StageError(f"{name} is an array of shape ({want}), and was given {array.shape}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise StageError(f"{name} was given an array with values that are not finite: correct or leave out")
-        row = {name: np.ascontiguousarray(array, self.dtype)}
-        return row if self.lengths is None else {**row, self.lengths: np.asarray(len(array), np.int64)}
+        if self.lengths is None:
+            return {name: np.ascontiguousarray(array, self.dtype)}
+        padded = np.zeros((max(len(array), self.pad_to or 0), *array.shape[1:]), self.dtype)
+        padded[: len(array)] = array
+        return {name: padded, self.lengths: np.asarray(len(array), np.int64)}
 
 
 def _numbers(name: str, item: object) -> np.ndarray:

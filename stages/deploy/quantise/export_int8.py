@@ -39,7 +39,7 @@ class Int8:
 def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) -> Exported:
     """Write `asked.out` in int8. Raises StageError, and leaves nothing, when it cannot be done."""
     write, target = writer_of(asked.target), target_of(asked.target)
-    graphs = student_graphs(candidate, asked.outputs)
+    graphs = target.fitted(student_graphs(candidate, asked.outputs))
     page = asked_page(candidate, asked, graphs)
     with new_folder(asked.out, asked.replace) as folder, TemporaryDirectory() as aside:
         ways: dict[str, Way] = {}

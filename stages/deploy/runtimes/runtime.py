@@ -55,4 +55,8 @@ def _opener(target: str) -> Open | None:
         from .openvino import OpenvinoGraph
 
         return OpenvinoGraph
+    if target == "litert":
+        from .litert import LitertGraph
+
+        return LitertGraph
     return None

@@ -46,7 +46,7 @@ def write_onnx(graph: TorchGraph, file: Path) -> None:
         except (
             Exception
         ) as error:  # the exporter raises its own kinds for its three steps, and any other of the model's
-            raise StageError(f"this student cannot be exported to ONNX: {_reason(error)}") from error
+            raise StageError(f"this student cannot be exported to ONNX: {reason(error)}") from error
     assert program is not None
     save_bare(program.model_proto, file)
 
@@ -74,7 +74,7 @@ def _free(graph: TorchGraph, name: str) -> dict[int, Any]:
     return free
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The one line that says what went wrong: the innermost cause."""
     while error.__cause__ is not None:
         error = error.__cause__

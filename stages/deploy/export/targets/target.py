@@ -1,7 +1,7 @@
 """What a target is, and which there are. A target's libraries are imported when it is asked for."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -10,21 +10,27 @@ from ...runtimes.runtime import GraphNames, OpenGraph, open_graph
 from ..graphs import TorchGraph
 from ..manifest import GraphTensor
 
-TargetName = Literal["onnx", "web", "hf", "openvino"]
+TargetName = Literal["onnx", "web", "hf", "openvino", "litert"]
 TARGETS = get_args(TargetName)
-_LATER = ("executorch", "litert", "coreml")
+_LATER = ("executorch", "coreml")
 Ends = tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """`write` makes the file of a graph; it raises StageError for a missing extra and for what the format cannot say.
-    `suffix` of the file's name. `ends` are a written file's inputs and outputs."""
+    `suffix` of the file's name. `ends` are a written file's inputs and outputs. `fixed_length` of a format whose graphs
+    take texts and sequences of one length."""
 
     name: str
     suffix: str
     write: Callable[[TorchGraph, Path], None]
     ends: Callable[[TorchGraph, Path], Ends]
+    fixed_length: bool = False
+
+    def fitted(self, graphs: Mapping[str, TorchGraph]) -> dict[str, TorchGraph]:
+        """The graphs as this format can hold them."""
+        return {name: replace(one, fixed_length=one.fixed_length or self.fixed_length) for name, one in graphs.items()}
 
     def open(self, graph: TorchGraph, file: Path, threads: int | None = None) -> OpenGraph:
         """The written graph in its runtime. Raises StageError where nothing here runs it."""
@@ -41,5 +47,9 @@ def target_of(name: str) -> Target:
         from .openvino_file import openvino_ends, write_openvino
 
         return Target(name, ".xml", write_openvino, openvino_ends)
-    later = " (executorch, litert and coreml are not built yet)" if name in _LATER else ""
+    if name == "litert":
+        from .litert_file import litert_ends, write_litert
+
+        return Target(name, ".tflite", write_litert, litert_ends, fixed_length=True)
+    later = " (executorch and coreml are not built yet)" if name in _LATER else ""
     raise StageError(f"--to {name}: there is no such target{later}; there are {', '.join(TARGETS)}")
