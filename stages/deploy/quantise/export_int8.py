@@ -88,7 +88,7 @@ def _described(
 ) -> Exported:
     quantisation: dict[str, Any] = {
         "way": ", ".join(dict.fromkeys(ways.values())),
-        "weight_bits": min(weight_bits(way) for way in ways.values()),
+        "weight_bits": min(weight_bits(way, asked.target) for way in ways.values()),
         "float_bytes": sum(parents.values()),
         "share_of_float_bytes": round(sum(one.bytes for one in files.values()) / sum(parents.values()), 4),
         "rows_judged": drift.rows,

@@ -45,7 +45,7 @@ def quantise(source: Path, file: Path, way: Way, rows: RealRows | None) -> None:
         if way == "dynamic":
             _dynamic(quantisation, source, file)
         else:
-            _static(quantisation, source, file, _checked(rows, way), way)
+            _static(quantisation, source, file, checked_rows(rows, way), way)
     save_bare(library("onnx", EXTRA).load(file), file)
 
 
@@ -96,7 +96,8 @@ class _Reader:
         return next(self._batches, None)
 
 
-def _checked(rows: RealRows | None, way: str) -> RealRows:
+def checked_rows(rows: RealRows | None, way: str) -> RealRows:
+    """Rows to calibrate with. Raises StageError for none, and for too few."""
     if rows is None:
         raise StageError(f"way {way} is calibrated with real rows, and none are given: --config recipe.yaml")
     if len(rows) < LEAST_ROWS:

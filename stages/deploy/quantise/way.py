@@ -8,6 +8,8 @@ Static S8S8: the same with symmetric signed activations, which XNNPACK and Tenso
 from pathlib import Path
 from typing import Literal, get_args
 
+from torch import nn
+
 from ..runtimes.library import library
 from ..runtimes.onnx import EXTRA
 
@@ -22,10 +24,23 @@ def fitting_way(file: Path) -> Way:
     return "static-u8s8" if weights["Conv"] > sum(weights[kind] for kind in _DENSE) else "dynamic"
 
 
-def weight_bits(way: Way) -> int:
-    """7 where activations are unsigned: processors without VNNI, and WebAssembly on them, add pairs of products in 16
-    bits, which overflow where weights have 8. The same file would say other things there than elsewhere."""
-    return 8 if way == "static-s8s8" else 7
+def mostly_convolutions(module: nn.Module) -> bool:
+    """Whether most weights of a model are those of convolutions; embeddings are neither these nor dense."""
+    convolutions, others = 0, 0
+    for one in module.modules():
+        weights = sum(own.numel() for own in one.parameters(recurse=False) if own.ndim > 1)
+        if isinstance(one, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            convolutions += weights
+        elif not isinstance(one, nn.Embedding):
+            others += weights
+    return convolutions > others
+
+
+def weight_bits(way: Way, target: str = "onnx") -> int:
+    """7 in ONNX where activations are unsigned: processors without VNNI, and WebAssembly on them, add pairs of products
+    in 16 bits, which overflow where weights have 8. The same file would say other things there than elsewhere. Other
+    runtimes have signed activations, and add in 32 bits."""
+    return 8 if way == "static-s8s8" or target not in ("onnx", "web") else 7
 
 
 def weight_counts(file: Path) -> dict[str, int]:

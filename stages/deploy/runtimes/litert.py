@@ -36,6 +36,10 @@ class LitertGraph:
         rows = [self._row(own, place) for place in range(len(next(iter(own.values()))))]
         return {name: np.concatenate([row[name] for row in rows]) for name in self.outputs}
 
+    def holds(self, dtype: type[np.generic]) -> bool:
+        """Whether a tensor of more than one axis has this dtype, as weights do."""
+        return any(one["dtype"] is dtype and len(one["shape"]) > 1 for one in self._interpreter.get_tensor_details())
+
     def _row(self, inputs: Mapping[str, np.ndarray], place: int) -> dict[str, np.ndarray]:
         for name, one in self.inputs.items():
             self._interpreter.set_tensor(one["index"], inputs[name][place : place + 1])

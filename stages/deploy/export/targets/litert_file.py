@@ -23,6 +23,7 @@ from ...runtimes.litert import EXTRA, LitertGraph
 from ..graphs import TorchGraph
 from ..manifest import GraphTensor
 from ..probes import probe_inputs
+from .litert_bare import save_bare_litert
 from .onnx_file import reason
 
 
@@ -35,6 +36,7 @@ def write_litert(graph: TorchGraph, file: Path) -> None:
             converter.convert(_Named(graph).eval(), sample_kwargs=example).export(str(file))
         except Exception as error:  # the converter raises torch's, jax's and MLIR's own kinds
             raise StageError(f"this student cannot be exported to LiteRT: {reason(error)}") from error
+        save_bare_litert(file)
 
 
 def litert_ends(graph: TorchGraph, file: Path) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]:
