@@ -8,9 +8,7 @@ import typer
 
 from ..console import console, errors
 
-ModelFolder = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="the folder of a finished student, or of an export to ONNX")
-]
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="the folder of a finished student, or of an export")]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="threads of the runtime; its own choice if left out")
 ]
@@ -25,6 +23,9 @@ def predict(
     top: Annotated[int, typer.Option("--top", min=1, help="classes shown of each item")] = 3,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="items in one forward pass")] = 32,
     threads: Threads = None,
+    most_tokens: Annotated[
+        int, typer.Option("--most-tokens", min=1, help="of a student that writes texts: tokens of an answer")
+    ] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="print every output as JSON")] = False,
 ) -> None:
     """Ask a finished student, or an exported one, about pictures, arrays or texts. What cannot be read is named, the
@@ -33,11 +34,13 @@ def predict(
     Example: [bold]teachercache predict runs/demo/students/cnn/distilled/seed-0 shirt.png photos/ --json[/bold]
 
     Example: [bold]teachercache predict exported/clip --text "red apple"[/bold]
+
+    Example: [bold]teachercache predict exported/llava photo.png --text "what is this?" --most-tokens 20[/bold]
     """
     from ...stages.deploy.predict import open_predictor
     from ..using.predicting import asked_items, error_lines, predictions_json, predictions_table
 
-    predictor = open_predictor(model, batch_size, threads)
+    predictor = open_predictor(model, batch_size, threads, most_tokens)
     names, items = asked_items(predictor, paths or (), text or ())
     found, code = predictions_json(predictor, names, items, top)
     if as_json:

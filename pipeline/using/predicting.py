@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from ...stages.deploy.predict import Predictor
 from ...stages.deploy.predict.classes import likeliest
 from ...stages.deploy.predict.picture_files import picture_files
+from ...stages.deploy.predict.writer import WriterModel
 from ..errors import ConfigError
 
 
@@ -43,8 +45,8 @@ def _together(
 def predictions_json(
     predictor: Predictor, names: Sequence[str], items: Sequence[Any], top: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """One object an item: `outputs`, and the likeliest `classes` where there are logits of a row; or its `error`. And
-    the exit code of the worst of them."""
+    """One object an item: `outputs`, and the likeliest `classes` where there are logits of a row, or the `text` that a
+    student wrote; or its `error`. And the exit code of the worst of them."""
     found, code = [], 0
     for name, said in zip(names, predictor.answers(items), strict=True):
         if isinstance(said, Exception):
@@ -57,7 +59,9 @@ def predictions_json(
 
 def _prediction(predictor: Predictor, name: str, said: Mapping[str, np.ndarray], top: int) -> dict[str, Any]:
     one: dict[str, Any] = {"item": name, "outputs": {output: values.tolist() for output, values in said.items()}}
-    if said.get("logits", np.zeros(())).ndim == 1:
+    if isinstance(predictor.model, WriterModel):
+        one["text"] = predictor.model.text(said["tokens"])
+    elif said.get("logits", np.zeros(())).ndim == 1:
         one["classes"] = [asdict(likely) for likely in likeliest(said["logits"], predictor.model.classes, top)]
     return one
 
@@ -69,11 +73,14 @@ def error_lines(found: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def predictions_table(found: Sequence[Mapping[str, Any]]) -> Table:
-    """One row an answered item: its likeliest classes, or else the shapes of what was said."""
+    """One row an answered item: its likeliest classes, what was written, or else the shapes of what was said."""
     answered = [one for one in found if "error" not in one]
-    table = Table("item", "classes" if any("classes" in one for one in answered) else "outputs")
+    heading = next((word for word in ("classes", "text") if any(word in one for one in answered)), "outputs")
+    table = Table("item", heading)
     for one in answered:
-        if "classes" in one:
+        if "text" in one:
+            words = escape(one["text"])
+        elif "classes" in one:
             words = ", ".join(f"{each['name']} {each['probability']:.1%}" for each in one["classes"])
         else:
             words = ", ".join(f"{name} {np.shape(values)}" for name, values in one["outputs"].items())

@@ -165,14 +165,6 @@ def test_what_onnx_cannot_say_is_one_clear_error(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_a_student_that_writes_texts_is_refused(tmp_path: Path) -> None:
-    args = {"n_embd": 16, "n_layer": 1, "n_head": 2}
-    candidate = finished(tmp_path, "transformers:GPT2Config", TEXT, args, ("logits",), task="causal-lm")
-    with pytest.raises(StageError, match="GPT2LMHeadModel writes texts .* key-value cache"):
-        export_student(candidate, Asked("onnx", tmp_path / "out"), Facts())
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_transformers_loads_a_student_without_this_project(tmp_path: Path, channels: int) -> None:

@@ -55,7 +55,7 @@ def _subject(folder: Path) -> Subject:
 def _export(folder: Path, exported: Exported) -> Subject:
     if exported.target == "hf":
         raise StageError(f"{folder} is exported to hf, which is the student itself: measure its checkpoint")
-    longest = _longest(folder)
+    longest = _longest(folder) | _written(exported, folder)
     graphs = [
         {
             "file": str(folder / graph.file),
@@ -72,6 +72,14 @@ def _export(folder: Path, exported: Exported) -> Subject:
     return Subject(str(folder), folder, form, weights, exported.bytes, request, simulation)
 
 
+def _written(exported: Exported, folder: Path) -> dict[str, int]:
+    """Of a student that writes texts the lengths by axis: one token behind the longest prompt and its image."""
+    if exported.generation is None:
+        return {}
+    prompt = max(_longest(folder).values(), default=1) + int(exported.generation["image_tokens"])
+    return {"length": 1, "past": prompt, "past+length": prompt + 1}
+
+
 def _longest(folder: Path) -> dict[str, int]:
     """How long an input with a free axis may be, by its name and that of its companion."""
     found: dict[str, int] = {}
@@ -84,5 +92,5 @@ def _longest(folder: Path) -> dict[str, int]:
 
 def _sized(shape: Sequence[int | str], name: str, longest: Mapping[str, int]) -> dict[str, Any]:
     """The shape with numbers for free axes; a row's length, which has the batch's axis alone, is the longest."""
-    sides = [side if isinstance(side, int) else longest.get(name, 1) for side in shape]
+    sides = [side if isinstance(side, int) else longest.get(side, longest.get(name, 1)) for side in shape]
     return {"shape": sides, "fill": longest.get(name, 1) if len(shape) == 1 else 1}

@@ -19,12 +19,13 @@ from .card import model_card
 from .check import BATCHES, TOLERANCE, check_graph
 from .facts import Facts
 from .folder import files_xxh3, graph_files, new_folder
-from .graphs import TorchGraph, similarity, student_graphs
+from .graphs import TorchGraph, similarity, student_graphs, writes
 from .manifest import DOCUMENT, Exported, Graph
 from .preprocessing import preprocessing, write_tokenizers
 from .script import run_script
 from .targets.target import Target, target_of
 from .web.page import AskedPage, Page, open_page, write_web
+from .writers import writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,10 @@ def export_student(candidate: Candidate, asked: Asked, facts: Facts) -> Exported
         from .hf.export_hf import export_hf
 
         return export_hf(candidate, asked.out, facts, asked.replace)
+    if writes(candidate):
+        from .writers.export_writer import export_writer
+
+        return export_writer(candidate, asked, facts)
     target = target_of(asked.target)
     graphs = target.fitted(student_graphs(candidate, asked.outputs))
     page = asked_page(candidate, asked, graphs)
@@ -142,7 +147,9 @@ def finish(
         _write_json(folder / "labels.json", list(labels))
     if exported.target == "web":
         write_web(folder, page, exported.document(), steps, facts.labels)
-    (folder / "run.py").write_text(run_script(exported.target, steps), "utf-8")
+    if exported.kind == "writer" and exported.target != "hf":
+        shutil.copyfile(writing.__file__, folder / "writing.py")
+    (folder / "run.py").write_text(run_script(exported.target, steps, exported.kind), "utf-8")
     (folder / "README.md").write_text(model_card(exported, facts, steps), "utf-8")
     _write_json(folder / DOCUMENT, exported.document())
 

@@ -1,6 +1,6 @@
 """What a finished student is as graphs: one, or one a tower, each a torch module of plain tensors.
 
-It refuses students that write texts: those need a key-value cache from one token to the next.
+It refuses students that write texts: theirs, with a key-value cache from one token to the next, are made in `writers`.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import StageError, StageFailed
+from ...student.files.durable_files import read_json
 from ...student.files.saved import load_student
 from ...student.inputs.shape import InputShape, blank_inputs
 from ...student.models.small.clip_conv_lstm import LARGEST, ClipConvLstm
@@ -83,7 +84,7 @@ def similarity(student: nn.Module) -> dict[str, float] | None:
 def _graph(candidate: Candidate, outputs: tuple[str, ...], part: str | None) -> TorchGraph:
     shapes = candidate.saved.shape.completed(candidate.saved.student).inputs
     student = load_student(candidate.folder, outputs if (candidate.folder / "hf").is_dir() else None)
-    _refuse_writers(student, candidate)
+    _refuse_writers(candidate)
     kinds = {"image": ("image",), "text": ("tokens", "mask"), None: None}[part]
     inputs = {name: one for name, one in shapes.items() if kinds is None or one.kind in kinds}
     blanks = blank_inputs({name: one for name, one in shapes.items() if name not in inputs}, 1)
@@ -94,13 +95,21 @@ def _graph(candidate: Candidate, outputs: tuple[str, ...], part: str | None) -> 
     return graph
 
 
-def _refuse_writers(student: nn.Module, candidate: Candidate) -> None:
-    model: Any = getattr(student, "model", None)
-    can = getattr(model, "can_generate", None)
-    if callable(can) and can():
+def writes(candidate: Candidate) -> bool:
+    """Whether a student writes texts token by token, as its class says. Only models of transformers do."""
+    config = read_json(candidate.folder / "hf" / "config.json") or {}
+    if not config.get("architectures"):
+        return False
+    import transformers
+
+    return bool(getattr(transformers, config["architectures"][0]).can_generate())
+
+
+def _refuse_writers(candidate: Candidate) -> None:
+    if writes(candidate):
         raise StageError(
-            f"{candidate.folder}: {type(model).__name__} writes texts token by token, which needs a key-value cache, "
-            "and no graph with one is exported; `--to hf` gives a folder whose model generates with transformers"
+            f"{candidate.folder} writes texts token by token, which needs graphs with a key-value cache: --to onnx "
+            "makes them; `--to hf` gives a folder whose model generates with transformers"
         )
 
 

@@ -49,6 +49,7 @@ class Exported:
     similarity: Mapping[str, float] | None = None
     quantisation: Mapping[str, Any] | None = None
     load: Mapping[str, Any] | None = None
+    generation: Mapping[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
         """export.json."""

@@ -11,6 +11,7 @@ INSTALL = {
     "web": "pip install numpy pillow onnxruntime",
     "openvino": "pip install numpy pillow openvino",
     "litert": "pip install numpy pillow ai-edge-litert",
+    "executorch": "pip install numpy pillow torch executorch",
     "hf": "pip install transformers torch pillow",
 }
 _ONNX = (
@@ -34,13 +35,27 @@ _CALLS = {
         "    found.append(runner(**row))\n"
         "said |= {name: np.concatenate([one[name] for one in found]) for name in names}",
     ),
+    "executorch": (
+        "import torch\nfrom executorch.runtime import Runtime",
+        'program, found = Runtime.get().load_program(here / graph["file"]), []\n'
+        'takes, method = json.loads(program.load_method("takes").execute([])[0]), program.load_method("forward")\n'
+        "most = next(iter(takes.values()))[0][0]  # the rows that memory is planned for\n"
+        "for start in range(0, len(next(iter(feed.values()))), most):\n"
+        "    rows = [torch.tensor(feed[name][start : start + most]) for name in takes]\n"
+        "    found.append([values.numpy() for values in method.execute(rows)])\n"
+        "said |= {name: np.concatenate(values) for name, values in zip(names, zip(*found))}",
+    ),
 }
 
 
-def run_script(target: str, steps: Mapping[str, Any]) -> str:
-    """The text of run.py for a target."""
+def run_script(target: str, steps: Mapping[str, Any], kind: str = "outputs") -> str:
+    """The text of run.py for a target, and for what the student is: a `writer` of texts, or another."""
     if target == "hf":
-        return filled("run_hf.py.j2", example=example_words(target, steps))
+        sees = any(one["kind"] == "image" for one in steps["inputs"].values())
+        name = "run_hf_writer.py.j2" if kind == "writer" and sees else "run_hf.py.j2"
+        return filled(name, example=example_words(target, steps))
+    if kind == "writer":
+        return filled("run_writer.py.j2", example=example_words(target, steps))
     imports, call = _CALLS[target]
     return filled(
         "run.py.j2",

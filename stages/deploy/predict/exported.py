@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import StageError, StageFailed
-from ..export.manifest import Graph, read_export
+from ..export.manifest import Exported, Graph
 from ..runtimes.runtime import GraphNames, OpenGraph, open_graph
 from .preparation import read_preparation
 
@@ -15,9 +15,8 @@ from .preparation import read_preparation
 class ExportedModel:
     """The `Model` of an exported folder, float or int8, of one graph or two towers."""
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, exported: Exported, threads: int | None = None) -> None:
         """Raises StageError when it cannot be loaded, without its runtime, and for targets that nothing here runs."""
-        exported = read_export(folder)
         if exported.target == "hf":
             raise StageError(f"{folder} is exported to hf: transformers loads it, and the checkpoint answers the same")
         self.place, self.classes = str(folder), _classes(folder)

@@ -9,17 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ...errors import StageFailed
 from ..evaluation.candidate import Candidate
 from ..export.check import BATCHES, Run, check_graph
 from ..export.export import Asked, asked_page, described, finish, written_graphs
 from ..export.facts import Facts
 from ..export.folder import graph_files, new_folder
-from ..export.graphs import TorchGraph, student_graphs
+from ..export.graphs import TorchGraph, student_graphs, writes
 from ..export.manifest import Exported
 from ..export.rows import RealRows
 from ..export.targets.target import target_of
-from .judge import Drift, judge
+from .judge import Drift, judge, require_agreement
 from .simulation import Nearness, nearness, trained_in_int8
 from .way import Way, weight_bits
 from .writer import writer_of
@@ -38,6 +37,10 @@ class Int8:
 
 def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) -> Exported:
     """Write `asked.out` in int8. Raises StageError, and leaves nothing, when it cannot be done."""
+    if writes(candidate):
+        from .writer_int8 import export_writer_int8
+
+        return export_writer_int8(candidate, asked, facts, int8.way, int8.judged, int8.least_agreement)
     write, target = writer_of(asked.target), target_of(asked.target)
     graphs = target.fitted(student_graphs(candidate, asked.outputs))
     page = asked_page(candidate, asked, graphs)
@@ -54,7 +57,7 @@ def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) ->
             int8s[name] = target.open(graph, file)
             check_graph(graph, int8s[name], None, f"{asked.out.name}/{file.name}")
         drift = judge(floats, int8s, int8.judged)
-        _require(drift, int8, asked)
+        require_agreement(drift, int8.least_agreement, asked.out.name)
         near = _nearness(candidate, graphs, int8s, ways, int8)
         files = {name: graph_files(Path(aside) / f"{name}{target.suffix}") for name in graphs}
         parents = {name: sum(file.stat().st_size for file in own) for name, own in files.items()}
@@ -100,13 +103,3 @@ def _described(
         quantisation |= {"simulation_agreement": near.agreement, "simulation_cosine": near.cosine}
     check = {"batches": list(BATCHES), "tolerance": None, "largest_difference": None}
     return described(candidate, asked.target, graphs, files, facts, check, precision="int8", quantisation=quantisation)
-
-
-def _require(drift: Drift, int8: Int8, asked: Asked) -> None:
-    found = drift.agreement if drift.agreement is not None else drift.cosine
-    if found < int8.least_agreement:
-        what = "agrees with its float parent on" if drift.agreement is not None else "has with its parent a cosine of"
-        raise StageFailed(
-            f"{asked.out.name}: int8 {what} {found:.3f} of {drift.rows} rows, and {int8.least_agreement} is the least; "
-            "nothing was written. Try another --way, export it in float32, or lower --agreement"
-        )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...errors import StageFailed
 from ..export.check import Run
 from ..export.rows import RealRows
 
@@ -39,6 +40,17 @@ def judge(parents: Mapping[str, Run], children: Mapping[str, Run], rows: RealRow
         own = np.arange(len(rows), dtype=np.int64)
         return Drift(len(rows), float((first == second).mean()), _points(first, second, own), cosine)
     return Drift(len(rows), None, None, cosine)
+
+
+def require_agreement(drift: Drift, least: float, what: str) -> None:
+    """Raise StageFailed for int8 that says too often something else than its parent."""
+    found = drift.agreement if drift.agreement is not None else drift.cosine
+    if found < least:
+        how = "agrees with its float parent on" if drift.agreement is not None else "has with its parent a cosine of"
+        raise StageFailed(
+            f"{what}: int8 {how} {found:.3f} of {drift.rows} rows, and {least} is the least; nothing was written. Try "
+            "another --way, export it in float32, or lower --agreement"
+        )
 
 
 def _said(graphs: Mapping[str, Run], rows: RealRows) -> dict[str, np.ndarray]:

@@ -30,7 +30,8 @@ def reads_images_as_text(model: Any) -> bool:
 class ImageBeforeText:
     """Returns `logits` (B, n + T, vocabulary), `logits.text` (those that say the text's tokens, (B, T, vocabulary)),
     `hidden.N` and `attention.N` of the language model (of one span with `.image`, `.text` or `.text-image` behind), and
-    points of the vision tower (`vision.hidden.N`)."""
+    points of the vision tower (`vision.hidden.N`). `image_tokens` in a row stand for the image, each of them the token
+    `image_token`; `several_images` where the model takes several a row."""
 
     def __init__(self, model: Any, points: list[Point], inputs: Mapping[str, InputShape]) -> None:
         for name in ("pixel_values", "input_ids"):
@@ -44,13 +45,14 @@ class ImageBeforeText:
                     f"{type(model).__name__} has no {point.name}; its points are hidden.N, logits.text, ..."
                 )
         self._takes = inspect.signature(model.forward).parameters
-        self._token = _image_token(model.config) or 0
-        self._count = self._image_tokens(inputs)
+        self.image_token = _image_token(model.config) or 0
+        self.several_images = model.config.model_type in _TILED
+        self.image_tokens = self._count_tokens(inputs)
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """{point: (B, ...)}."""
         ids = inputs["input_ids"]
-        image = ids.new_full((len(ids), self._count), self._token)
+        image = ids.new_full((len(ids), self.image_tokens), self.image_token)
         mask = inputs.get("attention_mask", torch.ones_like(ids))
         given = {
             "input_ids": torch.cat([image, ids], 1),
@@ -76,9 +78,9 @@ class ImageBeforeText:
     def _value(self, point: Point, output: Any, heard: Mapping[tuple[str, str], Tensor]) -> Tensor:
         if point.kind == "logits":
             logits: Tensor = output.logits
-            return logits[:, self._count - 1 : -1] if point.span == "text" else logits
+            return logits[:, self.image_tokens - 1 : -1] if point.span == "text" else logits
         values = heard[point.part, f"{point.kind}.{point.index}"]
-        spans = {"image": slice(None, self._count), "text": slice(self._count, None)}
+        spans = {"image": slice(None, self.image_tokens), "text": slice(self.image_tokens, None)}
         if not point.span:
             return values
         if point.kind == "hidden":
@@ -88,11 +90,11 @@ class ImageBeforeText:
 
     def _pixels(self, inputs: Mapping[str, Tensor]) -> Tensor:
         pixels = inputs["pixel_values"]
-        if self._model.config.model_type not in _TILED:
+        if not self.several_images:
             return pixels
         return torch.where(pixels == 0, _FAINT, pixels).unsqueeze(1)
 
-    def _image_tokens(self, inputs: Mapping[str, InputShape]) -> int:
+    def _count_tokens(self, inputs: Mapping[str, InputShape]) -> int:
         """How many tokens an image makes: the tower and what carries it over are run once."""
         blank = blank_inputs({"pixel_values": inputs["pixel_values"]}, 1)
         try:

@@ -8,7 +8,8 @@ transformers.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ....capture.points import parse_point
 from ....errors import StageError
 from ....student.files.saved import load_student
+from ....student.inputs.shape import InputShape
+from ....student.models.image_before_text import ImageBeforeText, reads_images_as_text
 from ....student.models.transformers_student import TransformersStudent
 from ....versions import library_versions
 from ...evaluation.candidate import Candidate
@@ -44,7 +48,7 @@ _PIPELINES = {
 }
 
 
-def export_hf(candidate: Candidate, out: Path, facts: Facts, replace: bool, shard: str = SHARD) -> Exported:
+def export_hf(candidate: Candidate, out: Path, facts: Facts, anew: bool, shard: str = SHARD) -> Exported:
     """Write `out`. `shard` is the most that one file of weights holds. Raises StageError for a student of another kind,
     for images that are resized twice, and when the folder's model says something else."""
     student = load_student(candidate.folder)
@@ -57,7 +61,7 @@ def export_hf(candidate: Candidate, out: Path, facts: Facts, replace: bool, shar
     before = _said(model, candidate, grey=False)
     _name_labels(model, facts, candidate)
     grey = _reads_rgb(model)
-    with new_folder(out, replace) as folder:
+    with new_folder(out, anew) as folder:
         model.save_pretrained(folder, max_shard_size=shard)
         write_processor(candidate.saved, folder)
         difference = _checked(type(model).from_pretrained(folder).eval(), before, candidate, grey, out)
@@ -69,7 +73,7 @@ def export_hf(candidate: Candidate, out: Path, facts: Facts, replace: bool, shar
         exported = Exported(
             target="hf",
             precision="float32",
-            kind="classifier" if "Classification" in type(model).__name__ else "outputs",
+            kind=_kind(model),
             student=student_facts(candidate, student),
             graphs={"model": graph},
             check={"batches": list(BATCHES), "tolerance": TOLERANCE, "largest_difference": difference},
@@ -77,9 +81,26 @@ def export_hf(candidate: Candidate, out: Path, facts: Facts, replace: bool, shar
             cache=facts.cache,
             similarity=similarity(student),
             load={"task": _task(model), "shards": len(files), **loading(folder, type(model).__name__)},
+            generation=_generation(model, candidate, grey),
         )
         finish(folder, exported, candidate, facts, False)
     return exported
+
+
+def _kind(model: Any) -> str:
+    if "Classification" in type(model).__name__:
+        return "classifier"
+    return "writer" if model.can_generate() else "outputs"
+
+
+def _generation(model: Any, candidate: Candidate, grey: bool) -> dict[str, Any] | None:
+    """Of a model that reads an image before a text, which no pipeline asks as it was trained: `image_tokens` in a row,
+    the token `image_token` that stands for each, and whether images have an axis of their own (`several_images`)."""
+    if not reads_images_as_text(model):
+        return None
+    shapes = candidate.saved.shape.completed(candidate.saved.student).inputs
+    form = ImageBeforeText(model, [], _colours(shapes, grey))
+    return {"image_tokens": form.image_tokens, "image_token": form.image_token, "several_images": form.several_images}
 
 
 def _name_labels(model: Any, facts: Facts, candidate: Candidate) -> None:
@@ -108,17 +129,33 @@ def _reads_rgb(model: Any) -> bool:
 
 
 def _said(model: Any, candidate: Candidate, grey: bool) -> list[Mapping[str, np.ndarray]]:
-    """What the model itself says of probes, at every batch."""
+    """What the model itself says of probes, at every batch. With `grey` it reads RGB, and is shown grey images."""
     shapes = candidate.saved.shape.completed(candidate.saved.student).inputs
-    return [_ask(model, probe_inputs(shapes, batch, batch), grey) for batch in BATCHES]
+    ask = _asked(model, shapes, grey)
+    return [_ask(ask, probe_inputs(shapes, batch, batch), grey) for batch in BATCHES]
 
 
-def _ask(model: Any, inputs: Mapping[str, Tensor], grey: bool) -> dict[str, np.ndarray]:
+def _ask(ask: Callable[..., Any], inputs: Mapping[str, Tensor], grey: bool) -> dict[str, np.ndarray]:
     given = {name: v.expand(-1, 3, -1, -1) if grey and name == "pixel_values" else v for name, v in inputs.items()}
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = model(**given)
+        found = ask(**given)
     return {name: value.numpy() for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _asked(model: Any, shapes: Mapping[str, InputShape], grey: bool) -> Callable[..., Any]:
+    """The model as it is called: one that reads an image before a text is given the image's tokens too."""
+    if not reads_images_as_text(model):
+        return model  # type: ignore[no-any-return]
+    form = ImageBeforeText(model, [parse_point("logits")], _colours(shapes, grey))
+    return lambda **given: form(given)
+
+
+def _colours(shapes: Mapping[str, InputShape], grey: bool) -> dict[str, InputShape]:
+    return {
+        name: replace(one, shape=(3, *one.shape[1:])) if grey and one.kind == "image" else one
+        for name, one in shapes.items()
+    }
 
 
 def _checked(model: Any, before: list[Mapping[str, np.ndarray]], candidate: Candidate, grey: bool, out: Path) -> float:

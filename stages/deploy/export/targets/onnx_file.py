@@ -7,7 +7,7 @@ shapes of values in between, is left out: it is a megabyte, and quantising trips
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,29 @@ _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(bool)":
 
 def write_onnx(graph: TorchGraph, file: Path) -> None:
     """Write a graph. Raises StageError for a missing library and for what ONNX cannot say."""
+    example = probe_inputs(graph.inputs, 3, 0, fixed=True)
+    write_module(graph.module, example, {name: _free(graph, name) for name in graph.inputs}, graph.outputs, file)
+
+
+def write_module(
+    module: torch.nn.Module,
+    example: Mapping[str, torch.Tensor],
+    free: Mapping[str, Mapping[int, Any]],
+    outputs: Sequence[str],
+    file: Path,
+) -> None:
+    """Write a module that takes the example's tensors in order. `free` are the axes of each that may differ, as torch
+    calls them. Raises StageError as `write_onnx` does."""
     for needed in ("onnx", "onnxscript", "onnxruntime"):  # now, and not after minutes of export
         library(needed, EXTRA)
-    example = probe_inputs(graph.inputs, 3, 0, fixed=True)
     with _quietly():
         try:
             program = torch.onnx.export(
-                graph.module,
+                module,
                 tuple(example.values()),
-                input_names=list(graph.inputs),
-                output_names=list(graph.outputs),
-                dynamic_shapes=(tuple(_free(graph, name) for name in graph.inputs),),
+                input_names=list(example),
+                output_names=list(outputs),
+                dynamic_shapes=(tuple(free[name] for name in example),),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
@@ -97,6 +109,11 @@ def _quietly() -> Iterator[None]:
 
 
 def onnx_ends(graph: TorchGraph, file: Path) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]:
+    """Inputs and outputs of the graph that `file` holds."""
+    return file_ends(file)
+
+
+def file_ends(file: Path) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]:
     """Inputs and outputs as the file itself says them."""
     session = OnnxGraph(file).session
     inputs, outputs = (
