@@ -59,4 +59,8 @@ def _opener(target: str) -> Open | None:
         from .litert import LitertGraph
 
         return LitertGraph
+    if target == "executorch":
+        from .executorch import ExecutorchGraph
+
+        return ExecutorchGraph
     return None

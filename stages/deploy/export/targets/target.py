@@ -10,9 +10,9 @@ from ...runtimes.runtime import GraphNames, OpenGraph, open_graph
 from ..graphs import TorchGraph
 from ..manifest import GraphTensor
 
-TargetName = Literal["onnx", "web", "hf", "openvino", "litert"]
+TargetName = Literal["onnx", "web", "hf", "openvino", "litert", "executorch"]
 TARGETS = get_args(TargetName)
-_LATER = ("executorch", "coreml")
+_LATER = ("coreml",)
 Ends = tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]
 
 
@@ -51,5 +51,10 @@ def target_of(name: str) -> Target:
         from .litert_file import litert_ends, write_litert
 
         return Target(name, ".tflite", write_litert, litert_ends, fixed_length=True)
-    later = " (executorch and coreml are not built yet)" if name in _LATER else ""
+    if name == "executorch":
+        from ..ends import graph_ends
+        from .executorch_file import write_executorch
+
+        return Target(name, ".pte", write_executorch, graph_ends)
+    later = " (coreml is not built yet)" if name in _LATER else ""
     raise StageError(f"--to {name}: there is no such target{later}; there are {', '.join(TARGETS)}")
