@@ -31,6 +31,8 @@ BENCHMARKS = (
     "sampling",
     "sparse_cost",
     "prune",
+    "shipping",
+    "search_kept",
     "peers",
     "stores",
 )

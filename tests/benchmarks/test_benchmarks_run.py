@@ -26,6 +26,8 @@ SLOW = (
     "online",
     "sparse_cost",
     "prune",
+    "shipping",
+    "search_kept",
 )
 
 
@@ -38,7 +40,7 @@ def test_a_benchmark_measures_everything_it_lists(name: str, tmp_path: Path) -> 
     figures = json.loads(found.read_text())["figures"][name]
     assert len(figures) >= 2
     for figure in figures:
-        assert figure["ratio"] > 0
+        assert figure["ratio"] > 0 or figure["what"].endswith(" kept")  # two steps may teach nothing
         assert (figure["bar"] == "") == (figure["reached"] is None)
         assert figure["ours"] in result.stdout
 
