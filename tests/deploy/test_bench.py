@@ -12,11 +12,13 @@ from asked_models import write_onnx
 from PIL import Image
 from rich.console import Console
 
+from teachercache.pipeline.report.figures.bench import marker
 from teachercache.pipeline.using.benching import bench_table
 from teachercache.stages.deploy.bench.bench import bench_models
 from teachercache.stages.deploy.bench.judging import accuracy, agreement, flips
 from teachercache.stages.deploy.bench.labelled import read_labelled
 from teachercache.stages.deploy.bench.spec import BenchSpec
+from teachercache.stages.deploy.export.targets.target import TARGETS
 from teachercache.stages.errors import StageError, StageFailed
 
 WEIGHT = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
@@ -66,6 +68,11 @@ def test_variants_are_held_against_their_float_parent(tmp_path: Path, photos: Pa
     pixels = np.stack([np.asarray(Image.open(path)) for path in sorted(photos.rglob("*.png"))])
     logits = (pixels.reshape(-1, 16) / 127.5 - 1) @ WEIGHT
     assert first["accuracy"] == pytest.approx((logits.argmax(axis=1) == np.repeat([0, 1, 2], 8)).mean())
+
+
+def test_every_form_has_a_marker_of_its_own_in_the_plot() -> None:
+    forms = [f"{target} {precision}" for target in TARGETS if target != "hf" for precision in ("float32", "int8")]
+    assert len({marker(form) for form in ("teacher", "checkpoint", *forms)}) == len(forms) + 2
 
 
 def test_a_model_that_cannot_run_is_named(tmp_path: Path) -> None:

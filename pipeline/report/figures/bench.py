@@ -1,7 +1,7 @@
 """Accuracy against latency and against bytes, of the models that `teachercache bench-model` measured."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -10,7 +10,16 @@ from ..quantities import milliseconds, percent, size
 from .panel import COLOURS, Panel, draw_panel
 
 Bench = Mapping[str, Any]
-_MARKERS = {"checkpoint": "s", "onnx float32": "o", "onnx int8": "^"}
+_MARKERS = {
+    "teacher": "D",
+    "checkpoint": "s",
+    "onnx": "o",
+    "web": "p",
+    "openvino": "X",
+    "litert": "^",
+    "executorch": "v",
+    "coreml": "P",
+}
 
 
 def bench_panels(bench: Bench, prefix: str = "bench") -> tuple[Panel, ...]:
@@ -57,7 +66,8 @@ def _panel(
     def paint(axes: Axes) -> None:
         for model, form, x, accuracy in points:
             colour = COLOURS["teacher" if form == "teacher" else "distilled"]
-            axes.plot([x], [accuracy], linestyle="none", marker=_MARKERS.get(form, "D"), color=colour)
+            shape, fill = marker(form)
+            axes.plot([x], [accuracy], linestyle="none", marker=shape, fillstyle=fill, color=colour)
             label = "teacher" if form == "teacher" else short_name(model)
             axes.annotate(label, (x, accuracy), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)
         axes.set(xscale="log", xlabel=axis, ylabel="accuracy, %")
@@ -68,6 +78,12 @@ def _panel(
 
     words = "; ".join(f"{model}: {written(x)}, {percent(accuracy / 100)} %" for model, _, x, accuracy in points)
     return draw_panel(name, f"Accuracy against {axis}", f"Accuracy against {axis}. {words}.", paint)
+
+
+def marker(form: str) -> tuple[str, Literal["full", "none"]]:
+    """Shape and filling of a form such as `onnx int8`: a shape for each target, hollow where weights are no floats."""
+    target, _, precision = form.partition(" ")
+    return _MARKERS[target], "none" if precision == "int8" else "full"
 
 
 def short_name(model: str) -> str:
