@@ -49,6 +49,12 @@ STUDENTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "paligemma": ("transformers:PaliGemmaConfig", {**IMAGE, **TEXT}, PALIGEMMA),
     "idefics3": ("transformers:Idefics3Config", {**IMAGE, **TEXT}, IDEFICS),
     "llama": ("transformers:LlamaConfig", TEXT, SIZE),
+    "mistral": ("transformers:MistralConfig", TEXT, {**SIZE, "num_key_value_heads": 1, "sliding_window": 4}),
+    "gemma2": (
+        "transformers:Gemma2Config",
+        TEXT,
+        {**SIZE, "head_dim": 8, "num_key_value_heads": 1, "sliding_window": 4},
+    ),
     "gpt2": ("transformers:GPT2Config", TEXT, {"n_embd": 16, "n_layer": 2, "n_head": 2}),
 }
 PROMPTS = ["red heart", "sun", "big blue square"]
@@ -153,7 +159,7 @@ def test_a_writer_is_measured_one_token_behind_a_prompt(llava: tuple[Candidate, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["paligemma", "idefics3", "llama", "gpt2"])
+@pytest.mark.parametrize("kind", ["paligemma", "idefics3", "llama", "gpt2", "mistral", "gemma2"])
 def test_any_student_that_writes_does_so_without_torch(tmp_path: Path, kind: str) -> None:
     candidate = student(tmp_path, kind)
     export_student(candidate, Asked("onnx", tmp_path / "out"), Facts())

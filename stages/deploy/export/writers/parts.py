@@ -101,26 +101,53 @@ class _Embed(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """The first `prefix` places are seen by all, as PaliGemma sees its image; others by themselves and those behind."""
+    """The first `prefix` places are seen by all, as PaliGemma sees its image; others by themselves and those behind, in
+    layers with a window by as many as that."""
 
     def __init__(self, model: Any, prefix: int) -> None:
         super().__init__()
-        self.language, self.head, self.prefix = _language(model), model.get_output_embeddings(), prefix
+        config = model.config.get_text_config()
+        self.asked = _Headed(model) if reads_images_as_text(model) else model
+        self.prefix, self.window = prefix, getattr(config, "sliding_window", None)
+        self.mixed = "sliding_attention" in (getattr(config, "layer_types", None) or ())
 
     def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
         embeds, mask, positions, *past = given
         cache: Any = DynamicCache(list(zip(past[::2], past[1::2], strict=True)))
-        before, length = past[0].shape[2], embeds.shape[1]
-        places, own = torch.arange(before + length), before + torch.arange(length)
-        seen = places[None, :] <= own[:, None]
+        said = self.asked(
+            inputs_embeds=embeds,
+            attention_mask=self._bias(past[0].shape[2], embeds, mask),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return (said.logits, *(tensor for layer in cache.layers for tensor in (layer.keys, layer.values)))
+
+    def _bias(self, before: int, embeds: Tensor, mask: Tensor) -> Tensor | dict[str, Tensor]:
+        """0 for what is seen and the least number for what is not, (B, 1, T, P + T); one for each kind of layer of a
+        model that has two."""
+        places = torch.arange(before + embeds.shape[1])
+        seen = places[None, :] <= places[before:, None]
         if self.prefix:
             seen = seen | (places < self.prefix)[None, :]
-        bias = torch.where(seen[None, None] & (mask[:, None, None, :] > 0), 0.0, torch.finfo(embeds.dtype).min)
-        said = self.language(
-            inputs_embeds=embeds, attention_mask=bias, position_ids=positions, past_key_values=cache, use_cache=True
-        )
-        kept = (tensor for layer in cache.layers for tensor in (layer.keys, layer.values))
-        return (self.head(said.last_hidden_state), *kept)
+        full = seen[None] & (mask[:, None, :] > 0)
+        count = mask.cumsum(1)  # a window counts tokens: padding between a prompt and what is written is none
+        near = full if self.window is None else full & (count[:, before:, None] - count[:, None, :] < self.window)
+        full, near = (torch.where(one[:, None], 0.0, torch.finfo(embeds.dtype).min) for one in (full, near))
+        return {"full_attention": full, "sliding_attention": near} if self.mixed else near
+
+
+class _Headed(nn.Module):
+    """The language model of one that sees, with its head: as a whole it would look for the image."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.language, self.head = _language(model), model.get_output_embeddings()
+
+    def forward(self, **given: Any) -> Any:
+        said = self.language(**given)
+        said.logits = self.head(said.last_hidden_state)
+        return said
 
 
 def _image(model: Any, pixels: Tensor) -> Part:
