@@ -39,15 +39,16 @@ def export_checkpoint(
     licence: str | None,
     int8: Mapping[str, object] | None,
     page: tuple[Path | None, tuple[Path, ...]] | None = None,
+    unchecked: bool = False,
 ) -> tuple[Path, Exported]:
     """Where the export lies, and what it is. `int8` says `way`, `rows` and `agreement`; None exports in float32. `page`
-    (of target web): where the page's runtime lies, and the pictures that it offers.
+    (of target web): where the page's runtime lies, and the pictures that it offers. `unchecked` as the target needs.
 
     Raises StageError for what cannot be exported.
     """
     candidate = read_candidate(folder)
     place = out or default_folder(candidate, target, int8 is not None)
-    asked = Asked(target, place, outputs, tolerance, replace, None if page is None else AskedPage(*page))
+    asked = Asked(target, place, outputs, tolerance, replace, None if page is None else AskedPage(*page), unchecked)
     facts = collect_facts(candidate, _cache(candidate, config), licence)
     if int8 is None:
         return place, export_student(candidate, asked, facts)

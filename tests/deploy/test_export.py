@@ -123,7 +123,6 @@ def test_a_student_that_makes_no_numbers_leaves_nothing(save: Callable[..., Path
 
 def test_bad_words_on_the_command_line(run: Callable[..., str], student: Path, tmp_path: Path) -> None:
     assert "has no student.json" in run("export", tmp_path, "--to", "onnx", code=2)
-    assert "coreml is not built yet" in run("export", student, "--to", "coreml", code=2)
     assert "no such target" in run("export", student, "--to", "oonx", code=2)
     assert "no output 'logitz'" in run("export", student, "--to", "onnx", "--outputs", "logitz", code=2)
     assert "--config recipe.yaml" in run("export", student, "--to", "onnx", "--int8", code=2)

@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_export_kinds import CASES, IMAGE, PAIR, SIGLIP, TEXT, VOLUME, finished
+from test_export_kinds import CASES, IMAGE, PAIR, SIGLIP, SIZE, TEXT, VOLUME, finished
 
 from teachercache.stages.deploy.bench.bench import bench_models
 from teachercache.stages.deploy.bench.spec import BenchSpec
 from teachercache.stages.deploy.evaluation.candidate import read_candidate
 from teachercache.stages.deploy.export.export import Asked, export_student
 from teachercache.stages.deploy.export.facts import Facts
+from teachercache.stages.deploy.export.graphs import student_graphs
+from teachercache.stages.deploy.export.rows import RealRows
 from teachercache.stages.deploy.predict import open_predictor
+from teachercache.stages.deploy.quantise.executorch_int8 import write_executorch_int8
+from teachercache.stages.deploy.quantise.export_int8 import Int8, export_int8
 from teachercache.stages.deploy.runtimes.runtime import GraphNames, OpenGraph, open_graph
 from teachercache.stages.errors import StageError, StageFailed
 from teachercache.stages.student.files.saved import load_student
@@ -54,12 +58,14 @@ def pixels(rows: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [1, 31, 33, 70])
-def test_more_rows_than_memory_is_planned_for_are_run_in_pieces(student: Path, exported: Path, rows: int) -> None:
+@pytest.mark.parametrize("count", [1, 31, 33, 70])
+def test_more_rows_than_memory_is_planned_for_are_run_in_pieces(student: Path, exported: Path, count: int) -> None:
     with torch.inference_mode():
-        wanted = load_student(student)({"pixel_values": torch.from_numpy(pixels(rows))})["logits"].numpy()
-    turned = np.ascontiguousarray(pixels(rows).transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)  # the same in other strides
-    for given in (pixels(rows), turned):
+        wanted = load_student(student)({"pixel_values": torch.from_numpy(pixels(count))})["logits"].numpy()
+    turned = np.ascontiguousarray(pixels(count).transpose(0, 2, 3, 1)).transpose(
+        0, 3, 1, 2
+    )  # the same in other strides
+    for given in (pixels(count), turned):
         np.testing.assert_allclose(opened(exported)({"pixel_values": given})["logits"], wanted, rtol=0, atol=1e-4)
 
 
@@ -151,10 +157,77 @@ def test_a_student_of_any_kind_agrees_with_torch(
 def test_a_missing_extra_names_what_installs_it(
     run: Callable[..., str], student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "executorch", None)
-    monkeypatch.setitem(sys.modules, "executorch.exir", None)
+    bindings = ("_C", "portable_lib")
+    for missing in ("executorch", "executorch.exir", *(f"executorch.extension.pybindings.{one}" for one in bindings)):
+        monkeypatch.setitem(sys.modules, missing, None)
     said = run("export", student, "--to", "executorch", "--out", tmp_path / "out", code=2)
     assert "executorch is needed" in said and "pip install 'teachercache[executorch]'" in said
     with pytest.raises(StageError, match="model.pte needs executorch .*teachercache.executorch."):
         opened(tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def rows(count: int) -> RealRows:
+    return RealRows({"pixel_values": pixels(count)}, np.zeros(count, np.int64))
+
+
+@pytest.mark.slow
+def test_convolutions_are_quantised_with_calibration(student: Path, tmp_path: Path) -> None:
+    executorch()
+    asked = Asked("executorch", tmp_path / "out")
+    made = export_int8(read_candidate(student), asked, Facts(), Int8(rows(70), rows(64), None, 0.5))
+    found = made.quantisation
+    assert found is not None and (found["way"], found["weight_bits"]) == ("static-s8s8", 8)
+    assert 0.98 < found["cosine"] < 1 and found["agreement"] >= 0.5 and made.bytes < found["float_bytes"]
+    said = opened(tmp_path / "out")({"pixel_values": pixels(70)})["logits"]
+    alone = np.concatenate([opened(tmp_path / "out")({"pixel_values": pixels(70)[[n]]})["logits"] for n in range(3)])
+    np.testing.assert_allclose(said[:3], alone, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_dense_layers_are_quantised_without_neighbours_in_their_ranges(tmp_path: Path) -> None:
+    executorch()
+    vit = {**SIZE, "patch_size": 8}
+    candidate = finished(tmp_path, "transformers:ViTConfig", IMAGE, vit, ("logits",))
+    asked = Asked("executorch", tmp_path / "out")
+    made = export_int8(candidate, asked, Facts(), Int8(rows(70), least_agreement=0.5))
+    assert made.quantisation is not None and made.quantisation["way"] == "dynamic"
+    assert 0.98 < made.quantisation["cosine"] < 1
+    graph, loud = opened(tmp_path / "out"), pixels(2) * np.array([1, 100], np.float32)[:, None, None, None]
+    together, alone = (graph({"pixel_values": one})["logits"][0] for one in (loud, loud[:1]))
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_int8_that_cannot_be_is_refused(student: Path, tmp_path: Path) -> None:
+    executorch()
+    (graph,) = student_graphs(read_candidate(student)).values()
+    file = tmp_path / "model.pte"
+    with pytest.raises(StageError, match="XNNPACK computes with signed activations; --way static-s8s8 or dynamic"):
+        write_executorch_int8(graph, file, file, "static-u8s8", rows(64))
+    with pytest.raises(StageError, match="calibration has 63 rows, and 64 are the fewest"):
+        write_executorch_int8(graph, file, file, None, rows(63))
+    with pytest.raises(StageError, match="none are given"):
+        write_executorch_int8(graph, file, file, None, None)
+    assert not file.exists()
+
+
+@pytest.mark.slow
+def test_a_relu_used_twice_is_quantised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executorch()
+    (tmp_path / "twice_students.py").write_text(
+        "import torch\n"
+        "class Twice(torch.nn.Module):\n"
+        "    def __init__(self, classes):\n"
+        "        super().__init__()\n"
+        "        self.one, self.two = torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.Conv2d(8, 16, 3, 2, 1)\n"
+        "        self.relu, self.head = torch.nn.ReLU(), torch.nn.Linear(16, classes)\n"
+        "    def forward(self, inputs):\n"
+        "        inside = self.relu(self.two(self.relu(self.one(inputs['pixel_values']))))\n"
+        "        return {'logits': self.head(inside.mean(dim=(2, 3)))}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    candidate = finished(tmp_path, "twice_students:Twice", IMAGE, {}, ("logits",))
+    asked = Asked("executorch", tmp_path / "out")
+    made = export_int8(candidate, asked, Facts(), Int8(rows(70), rows(64), None, 0.5))
+    assert made.quantisation is not None and made.quantisation["cosine"] > 0.98

@@ -25,7 +25,7 @@ def check_graph(graph: TorchGraph, run: Run, tolerance: float | None, what: str)
     for batch in BATCHES:
         inputs = probe_inputs(graph.inputs, batch, batch, graph.fixed_length)
         wanted = {name: values.numpy() for name, values in graph.run(inputs).items()}
-        _require_finite(wanted, f"{what}: the student itself, in torch,")
+        require_finite(wanted, f"{what}: the student itself, in torch,")
         found = _run(run, {name: values.numpy() for name, values in inputs.items()}, what, batch)
         worst = max(worst, require_close(found, wanted, tolerance, what))
     return worst
@@ -35,7 +35,7 @@ def require_close(
     found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray], tolerance: float | None, what: str
 ) -> float:
     """The largest difference of one batch's outputs. Raises StageFailed beyond the tolerance, and for no numbers."""
-    _require_finite(found, f"{what}: the exported graph")
+    require_finite(found, f"{what}: the exported graph")
     worst = max(_difference(found[name], values, what) for name, values in wanted.items())
     if tolerance is not None and worst > tolerance:
         raise StageFailed(
@@ -76,7 +76,8 @@ def _difference(found: np.ndarray, wanted: np.ndarray, what: str) -> float:
     return float(np.abs(found - wanted).max() / max(1.0, float(np.abs(wanted).max())))
 
 
-def _require_finite(values: Mapping[str, np.ndarray], who: str) -> None:
+def require_finite(values: Mapping[str, np.ndarray], who: str) -> None:
+    """Raise StageFailed for values that are no finite numbers."""
     for name, found in values.items():
         if not np.isfinite(found).all():
             raise StageFailed(f"{who} returns values of {name} that are no finite numbers; train the student anew")

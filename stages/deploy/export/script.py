@@ -12,6 +12,7 @@ INSTALL = {
     "openvino": "pip install numpy pillow openvino",
     "litert": "pip install numpy pillow ai-edge-litert",
     "executorch": "pip install numpy pillow torch executorch",
+    "coreml": "pip install numpy pillow coremltools",
     "hf": "pip install transformers torch pillow",
 }
 _ONNX = (
@@ -44,6 +45,12 @@ _CALLS = {
         "    rows = [torch.tensor(feed[name][start : start + most]) for name in takes]\n"
         "    found.append([values.numpy() for values in method.execute(rows)])\n"
         "said |= {name: np.concatenate(values) for name, values in zip(names, zip(*found))}",
+    ),
+    "coreml": (
+        "import coremltools",
+        'model = coremltools.models.MLModel(str(here / graph["file"]))\n'
+        'found = model.predict({one["name"]: feed[one["name"]].astype(one["dtype"]) for one in graph["inputs"]})\n'
+        "said |= {name: np.asarray(found[name]) for name in names}",
     ),
 }
 

@@ -63,4 +63,8 @@ def _opener(target: str) -> Open | None:
         from .executorch import ExecutorchGraph
 
         return ExecutorchGraph
+    if target == "coreml":
+        from .coreml import CoremlGraph
+
+        return CoremlGraph
     return None

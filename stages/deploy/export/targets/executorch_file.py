@@ -8,7 +8,7 @@ runtime could not put together again.
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,17 @@ def write_executorch(graph: TorchGraph, file: Path) -> None:
         library("executorch.exir", EXTRA)
         _require_rows_first(graph)
         try:
-            _write(graph, file)
+            in_pieces(lambda most: save_program(exported_program(graph.module, graph, most), graph, most, file))
         except Exception as error:  # torch.export and ExecuTorch raise kinds of their own at each step
             raise StageError(f"this student cannot be exported to ExecuTorch: {reason(error)}") from error
 
 
-def _write(graph: TorchGraph, file: Path) -> None:
+def in_pieces(write: Callable[[int], None]) -> None:
+    """Calls `write` with the most rows at once that give a program."""
     try:
-        save_program(exported_program(graph.module, graph, MOST), graph, MOST, file)
+        write(MOST)
     except _OtherSizes:
-        save_program(exported_program(graph.module, graph, 1), graph, 1, file)
+        write(1)
 
 
 def exported_program(module: nn.Module, graph: TorchGraph, most: int) -> Any:
@@ -62,9 +63,11 @@ def exported_program(module: nn.Module, graph: TorchGraph, most: int) -> Any:
 def save_program(program: Any, graph: TorchGraph, most: int, file: Path) -> None:
     """Write what torch.export made, lowered to XNNPACK as far as that reaches."""
     takes = _takes(graph, most)
-    partitioner = library(_XNNPACK, EXTRA).XnnpackPartitioner()
+    xnnpack = library(_XNNPACK, EXTRA)
     lowered = library("executorch.exir", EXTRA).to_edge_transform_and_lower(
-        program, partitioner=[partitioner], constant_methods={TAKES: json.dumps(takes)}
+        program,
+        partitioner=[xnnpack.XnnpackDynamicallyQuantizedPartitioner(), xnnpack.XnnpackPartitioner()],
+        constant_methods={TAKES: json.dumps(takes)},
     )
     made = lowered.to_executorch()
     plan = made.executorch_program.execution_plan[0]

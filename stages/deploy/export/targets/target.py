@@ -10,9 +10,8 @@ from ...runtimes.runtime import GraphNames, OpenGraph, open_graph
 from ..graphs import TorchGraph
 from ..manifest import GraphTensor
 
-TargetName = Literal["onnx", "web", "hf", "openvino", "litert", "executorch"]
+TargetName = Literal["onnx", "web", "hf", "openvino", "litert", "executorch", "coreml"]
 TARGETS = get_args(TargetName)
-_LATER = ("coreml",)
 Ends = tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]
 
 
@@ -20,13 +19,14 @@ Ends = tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]
 class Target:
     """`write` makes the file of a graph; it raises StageError for a missing extra and for what the format cannot say.
     `suffix` of the file's name. `ends` are a written file's inputs and outputs. `fixed_length` of a format whose graphs
-    take texts and sequences of one length."""
+    take texts and sequences of one length; `runs_here` where this machine can run what it writes."""
 
     name: str
     suffix: str
     write: Callable[[TorchGraph, Path], None]
     ends: Callable[[TorchGraph, Path], Ends]
     fixed_length: bool = False
+    runs_here: bool = True
 
     def fitted(self, graphs: Mapping[str, TorchGraph]) -> dict[str, TorchGraph]:
         """The graphs as this format can hold them."""
@@ -56,5 +56,9 @@ def target_of(name: str) -> Target:
         from .executorch_file import write_executorch
 
         return Target(name, ".pte", write_executorch, graph_ends)
-    later = " (coreml is not built yet)" if name in _LATER else ""
-    raise StageError(f"--to {name}: there is no such target{later}; there are {', '.join(TARGETS)}")
+    if name == "coreml":
+        from ...runtimes.coreml import runs_here
+        from .coreml_file import coreml_ends, write_coreml
+
+        return Target(name, ".mlpackage", write_coreml, coreml_ends, runs_here=runs_here())
+    raise StageError(f"--to {name}: there is no such target; there are {', '.join(TARGETS)}")
