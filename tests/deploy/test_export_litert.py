@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from asked_models import write_onnx
 from PIL import Image
 from test_export_kinds import CASES, IMAGE, finished
@@ -20,6 +21,8 @@ from teachercache.stages.deploy.export.export import Asked, export_student
 from teachercache.stages.deploy.export.facts import Facts
 from teachercache.stages.deploy.export.manifest import read_export
 from teachercache.stages.deploy.export.rows import RealRows
+from teachercache.stages.deploy.export.targets.litert_bare import save_bare_litert
+from teachercache.stages.deploy.export.targets.litert_file import quietly
 from teachercache.stages.deploy.predict import open_predictor
 from teachercache.stages.deploy.quantise.export_int8 import Int8, export_int8
 from teachercache.stages.deploy.runtimes.litert import LitertGraph
@@ -96,6 +99,19 @@ def test_a_folder_is_predicted_and_measured(run: Callable[..., str], save: Calla
     assert measured["runtime"].startswith("ai-edge-litert") and measured["form"] == "litert float32"
     assert set(measured["latency"]) == {"1", "3"} and measured["macs"] == whole["macs"]
     assert measured["peak_memory_mb"] < whole["peak_memory_mb"]
+
+
+@pytest.mark.slow
+def test_a_file_without_names_says_the_same_bit_for_bit(tmp_path: Path) -> None:
+    converter = pytest.importorskip("litert_torch", reason="the extra `litert` is not installed")
+    file, values = tmp_path / "model.tflite", np.random.default_rng(0).standard_normal((3, 2, 8, 8)).astype(np.float32)
+    with quietly():
+        module = torch.nn.Sequential(torch.nn.Conv2d(2, 4, 3), torch.nn.ReLU(), torch.nn.Flatten())
+        converter.convert(module.eval(), (torch.zeros(1, 2, 8, 8),)).export(str(file))
+    named, said = file.read_bytes(), LitertGraph(file)({"args_0": values})
+    save_bare_litert(file)
+    assert b"torch.nn" in named and b"torch.nn" not in file.read_bytes() and file.stat().st_size < len(named)
+    np.testing.assert_array_equal(LitertGraph(file)({"args_0": values})["output_0"], said["output_0"])
 
 
 @pytest.mark.slow

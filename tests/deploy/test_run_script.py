@@ -53,10 +53,10 @@ def test_run_py_says_in_one_line_what_is_wrong(pictures: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["openvino", "hf"])
+@pytest.mark.parametrize("target", ["openvino", "litert", "hf"])
 def test_run_py_of_other_targets_says_it_too(pictures: Path, target: str) -> None:
-    if target == "openvino":
-        pytest.importorskip("openvino")
+    if target != "hf":
+        pytest.importorskip({"openvino": "openvino", "litert": "litert_torch"}[target])
     vit = {**SIZE, "patch_size": 8}
     candidate = finished(pictures / "students", "transformers:ViTConfig", IMAGE, vit, ("logits",))
     export_student(candidate, Asked(target, pictures / target), Facts())
