@@ -191,6 +191,7 @@ def test_int8_says_the_same_next_token(tmp_path: Path) -> None:
     made = export_int8(candidate, Asked("onnx", tmp_path / "int8"), Facts(), Int8(rows))
     assert made.quantisation is not None and made.kind == "writer" and made.precision == "int8"
     assert made.quantisation["agreement"] > 0.9 and made.quantisation["drift_points"] is None
+    assert made.quantisation["share_of_float_bytes"] < 0.4  # the table of tokens, most of it, is in 8 bits too
     with pytest.raises(StageError, match="--way static-u8s8: a student that writes texts"):
         export_int8(candidate, Asked("onnx", tmp_path / "other"), Facts(), Int8(rows, way="static-u8s8"))
     with pytest.raises(StageFailed, match="agrees with its float parent on .* of 80 rows"):

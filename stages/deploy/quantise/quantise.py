@@ -18,7 +18,8 @@ from ..export.rows import RealRows
 from ..export.targets.onnx_file import save_bare
 from ..runtimes.library import library
 from ..runtimes.onnx import EXTRA
-from .way import Way, fitting_way, weight_bits, weight_counts
+from .shorten import shorten
+from .way import DYNAMIC, Way, fitting_way, weight_bits, weight_counts
 
 LEAST_ROWS = 64
 _BATCH = 32
@@ -35,7 +36,7 @@ def quantise(source: Path, file: Path, way: Way, rows: RealRows | None) -> None:
     """Write `source` as int8 to `file`. `rows` calibrate the static ways. Raises StageError for too few of them, and
     for a graph that has no weights which that way quantises."""
     weights = weight_counts(source)
-    if not (weights["MatMul"] + weights["Gemm"] if way == "dynamic" else sum(weights.values())):
+    if not sum(weights[kind] for kind in (DYNAMIC if way == "dynamic" else weights)):
         raise StageError(
             f"{source.name}: way {way} finds no weights to quantise in this graph; "
             + ("static-u8s8 quantises convolutions" if way == "dynamic" else "export it in float32")
@@ -46,14 +47,16 @@ def quantise(source: Path, file: Path, way: Way, rows: RealRows | None) -> None:
             _dynamic(quantisation, source, file)
         else:
             _static(quantisation, source, file, checked_rows(rows, way), way)
-    save_bare(library("onnx", EXTRA).load(file), file)
+    model = library("onnx", EXTRA).load(file)
+    shorten(model)
+    save_bare(model, file)
 
 
 def _dynamic(quantisation: Any, source: Path, file: Path) -> None:
     quantisation.quantize_dynamic(
         source,
         file,
-        op_types_to_quantize=["MatMul", "Gemm"],
+        op_types_to_quantize=list(DYNAMIC),
         per_channel=True,
         reduce_range=weight_bits("dynamic") < 8,
         weight_type=quantisation.QuantType.QInt8,

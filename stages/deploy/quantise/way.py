@@ -1,6 +1,7 @@
 """Which way a graph is quantised: by what its weights are for.
 
-Dynamic: MatMul and Gemm with signed 8-bit weights per channel, activations quantised as they come; for transformers.
+Dynamic: MatMul and Gemm with signed 8-bit weights per channel, activations quantised as they come, and tables of tokens
+(Gather) with one scale each; for transformers.
 Static U8S8: every layer, activations unsigned by a range that calibration finds; for convolutional nets on x86.
 Static S8S8: the same with symmetric signed activations, which XNNPACK and TensorRT want; slower than float on x86.
 """
@@ -16,6 +17,7 @@ from ..runtimes.onnx import EXTRA
 Way = Literal["dynamic", "static-u8s8", "static-s8s8"]
 WAYS: tuple[Way, ...] = get_args(Way)
 _DENSE = ("MatMul", "Gemm")
+DYNAMIC = (*_DENSE, "Gather")
 
 
 def fitting_way(file: Path) -> Way:
@@ -44,10 +46,10 @@ def weight_bits(way: Way, target: str = "onnx") -> int:
 
 
 def weight_counts(file: Path) -> dict[str, int]:
-    """Numbers in the weights of convolutions and of dense layers, by operator."""
+    """Numbers in the weights of convolutions, of dense layers and of tables, by operator."""
     graph = library("onnx", EXTRA).load(file).graph
-    sizes = {one.name: _count(one.dims) for one in graph.initializer}
-    found = dict.fromkeys(("Conv", *_DENSE), 0)
+    sizes = {one.name: _count(one.dims) for one in graph.initializer if len(one.dims) > 1}
+    found = dict.fromkeys(("Conv", *DYNAMIC), 0)
     for node in graph.node:
         if node.op_type in found:
             found[node.op_type] += sum(sizes.get(name, 0) for name in node.input)

@@ -1,9 +1,8 @@
-"""A student that writes texts, in int8: dense weights of decoder and image, the table of tokens as it is.
+"""A student that writes texts, in int8: dense weights of decoder and image, and the table of tokens.
 
 Judged by the next token behind held-out prompts. It refuses static ways, and int8 that says too often another one.
 """
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +24,7 @@ from ..export.writers.files import open_parts
 from ..export.writers.writing import Run, Writing
 from .judge import judge, require_agreement
 from .quantise import quantise
-from .way import Way, weight_bits, weight_counts
+from .way import Way, weight_bits
 
 
 def export_writer_int8(
@@ -37,7 +36,7 @@ def export_writer_int8(
     with new_folder(asked.out, asked.replace) as folder, TemporaryDirectory() as aside:
         floats = write_floats(candidate, asked, Path(aside))
         for name in floats.writer.parts:
-            _quantise(Path(aside) / f"{name}.onnx", folder / f"{name}.onnx")
+            quantise(Path(aside) / f"{name}.onnx", folder / f"{name}.onnx", "dynamic", None)
         generation = floats.writer.generation
         runs = (floats.run, open_parts(folder, floats.writer.parts))
         first, second = ({"decoder": _next(run, generation)} for run in runs)
@@ -58,14 +57,6 @@ def export_writer_int8(
         exported = described(candidate, floats, folder, facts, precision="int8", check=check, quantisation=quantisation)
         finish(folder, exported, candidate, facts, False)
     return exported
-
-
-def _quantise(parent: Path, file: Path) -> None:
-    weights = weight_counts(parent)
-    if weights["MatMul"] + weights["Gemm"]:
-        quantise(parent, file, "dynamic", None)
-    else:
-        shutil.copyfile(parent, file)
 
 
 def _next(run: Run, generation: Mapping[str, Any]) -> Ask:

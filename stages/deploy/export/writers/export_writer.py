@@ -1,7 +1,6 @@
-"""Exports a student that writes texts: its graphs, held against the student itself, in float32 or in int8.
+"""Exports a student that writes texts: its graphs, held against the student itself.
 
-Int8 quantises the dense weights of decoder and image; the table of tokens stays as it is. It refuses other targets,
-outputs of one's own choice, and int8 that says too often another next token than its float parent.
+It refuses other targets, and outputs of one's own choice.
 """
 
 from dataclasses import dataclass
