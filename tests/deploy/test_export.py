@@ -199,6 +199,21 @@ def test_an_export_says_how_near_the_runtime_comes_to_what_a_student_learnt(
     assert "| int8: simulation agreement | " in card and "| int8: simulation cosine | " in card
 
 
+def test_an_int8_file_without_names_and_doubles_says_the_same_bit_for_bit(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways: tuple[Way, ...] = ("static-u8s8", "dynamic")
+    for way in ways:
+        files = [tmp_path / f"{way}-{name}.onnx" for name in ("long", "short")]
+        rows = RealRows({"pixel_values": pixels(64)}, np.full(64, -1))
+        with monkeypatch.context() as patched:
+            patched.setattr("teachercache.stages.deploy.quantise.quantise.shorten", lambda model: None)
+            quantise(exported / "model.onnx", files[0], way, rows)
+        quantise(exported / "model.onnx", files[1], way, rows)
+        np.testing.assert_array_equal(*(ONNX.OnnxGraph(file, threads=1)(rows.inputs)["logits"] for file in files))
+        assert files[1].stat().st_size < 0.9 * files[0].stat().st_size
+
+
 def test_too_small_a_calibration_set_is_refused(exported: Path, tmp_path: Path) -> None:
     rows = RealRows({"pixel_values": pixels(63)}, np.full(63, -1))
     with pytest.raises(StageError, match="calibration has 63 rows, and 64 are the fewest"):
