@@ -16,6 +16,7 @@ from ...data import Source
 from ...stages.device import pick_device
 from ...stages.errors import StageError
 from ...stages.student.fleet import check_fleet, train_fleet
+from ...stages.student.pruning.course import prune_steps
 from ...stages.student.spec import TrainSpec
 from ...stages.student.stream.stream import Stream
 from ...stages.student.trial.trial import (
@@ -184,7 +185,9 @@ def _try_students(
     shape = student_shape(config, cache)
     check_fleet(trials, stream, shape, config.train, study_rungs(config, trials))
     moments: list[float] = []
-    tried = tuple({(trial.student.name, trial.arm): _all_phases(trial) for trial in trials}.values())
+    tried = tuple(
+        {(trial.student.name, trial.arm): _in_few_steps(trial, config.train.steps) for trial in trials}.values()
+    )
     results = train_fleet(
         tried, stream, shape, folder / "students", train, device, progress=lambda _: moments.append(perf_counter())
     )
@@ -204,13 +207,18 @@ def _short(train: TrainSpec, trials: tuple[Trial, ...]) -> TrainSpec:
     return train.model_copy(update=short)
 
 
-def _all_phases(trial: Trial) -> Trial:
-    """The same trial with phases of equal length: few steps must do for the shortest of them."""
-    phases = trial.student.phases
-    if phases is None:
-        return trial
-    equal = tuple(phase.model_copy(update={"share": 1 / len(phases)}) for phase in phases)
-    return replace(trial, student=trial.student.model_copy(update={"phases": equal}))
+def _in_few_steps(trial: Trial, steps: int) -> Trial:
+    """The same trial with phases of equal length, pruned once to the end: few steps must do for all of it. Raises
+    StageError for a pruning that `steps`, those of the training, are too few for."""
+    phases, prune = trial.student.phases, trial.student.prune
+    changes: dict[str, object] = {}
+    if phases is not None:
+        equal = tuple(phase.model_copy(update={"share": 1 / len(phases)}) for phase in phases)
+        changes["phases"] = equal
+    if prune is not None:
+        prune_steps(prune, steps, f"students.{trial.student.name}")
+        changes["prune"] = prune.model_copy(update={"steps": 1, "start": 0.5})
+    return replace(trial, student=trial.student.model_copy(update=changes))
 
 
 def _parameters(folder: Path) -> int:

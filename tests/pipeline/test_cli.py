@@ -113,6 +113,14 @@ def test_check_says_what_to_change(run: Run, make_recipe: MakeRecipe, sections: 
     assert said in run("check", make_recipe(**sections), code=2)
 
 
+def test_check_prunes_in_its_few_steps_and_refuses_too_few_of_the_training(run: Run, make_recipe: MakeRecipe) -> None:
+    pruned = {"name": "half", "use": "cnn", "prune": {"to": 0.5, "steps": 4}, "objective": [{"loss": "cross_entropy"}]}
+    train = {"batch_size": 8, "labelled": {"count": 9, "per_batch": 4}}
+    assert "ready" in run("check", make_recipe(students=[pruned], train={**train, "steps": 40}))
+    said = run("check", make_recipe(students=[pruned], train={**train, "steps": 4}), code=2)
+    assert "students.half.prune: 4 steps are too few to prune 4 times" in said
+
+
 def test_a_held_out_sample_that_is_trained_on_is_refused(run: Run, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(evaluate={"source": {"path": str(tmp_path / "data" / "train-1.tar")}})
     assert "is also in source" in run("cache", "build", recipe, code=2)
