@@ -24,6 +24,7 @@ from teachercache.stages.deploy.predict import open_predictor
 from teachercache.stages.deploy.quantise.writer import writer_of
 from teachercache.stages.errors import StageError, StageFailed
 
+CONVERTED = ("transformers:ViTConfig",)
 away_from_macs = pytest.mark.skipif(sys.platform == "darwin", reason="a Mac runs CoreML, and checks it")
 # A stand-in for coremltools on a Mac: its model answers with torch's own answers, and 1 more where WRONG says so.
 STAND_IN = """
@@ -156,11 +157,16 @@ def test_two_exports_of_a_student_hold_the_same_weights(student: Path, exported:
 @pytest.mark.parametrize(
     ("use", "inputs", "args", "outputs", "graphs"), CASES, ids=[f"{c[0]}-{len(c[1])}" for c in CASES]
 )
-def test_a_student_of_any_kind_is_converted(
+def test_a_student_is_converted_or_refused_in_one_line(
     tmp_path: Path, use: str, inputs: dict[str, Any], args: dict[str, Any], outputs: tuple[str, ...], graphs: list[str]
 ) -> None:
     coremltools: Any = pytest.importorskip("coremltools", reason="the extra `coreml` is not installed")
     candidate = finished(tmp_path, use, inputs, args, outputs)
+    if use not in CONVERTED:
+        with pytest.raises(StageError, match="cannot be exported to CoreML: .*; another target may take it"):
+            export_student(candidate, Asked("coreml", tmp_path / "out", unchecked=True), Facts())
+        assert not (tmp_path / "out").exists()
+        return
     made = export_student(candidate, Asked("coreml", tmp_path / "out", unchecked=True), Facts())
     for name, graph in made.graphs.items():
         spec = coremltools.models.MLModel(str(tmp_path / "out" / graph.file), skip_model_load=True).get_spec()

@@ -178,7 +178,7 @@ def test_convolutions_are_quantised_with_calibration(student: Path, tmp_path: Pa
     made = export_int8(read_candidate(student), asked, Facts(), Int8(rows(70), rows(64), None, 0.5))
     found = made.quantisation
     assert found is not None and (found["way"], found["weight_bits"]) == ("static-s8s8", 8)
-    assert 0.98 < found["cosine"] < 1 and found["agreement"] >= 0.5 and made.bytes < found["float_bytes"]
+    assert 0.98 < found["cosine"] < 1 and found["agreement"] >= 0.5 and made.bytes <= found["float_bytes"]
     said = opened(tmp_path / "out")({"pixel_values": pixels(70)})["logits"]
     alone = np.concatenate([opened(tmp_path / "out")({"pixel_values": pixels(70)[[n]]})["logits"] for n in range(3)])
     np.testing.assert_allclose(said[:3], alone, atol=1e-5)

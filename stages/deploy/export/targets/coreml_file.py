@@ -3,17 +3,25 @@ length. It is written on any system, and run on macOS alone. Integers have 32 bi
 CoreML does not have.
 """
 
+from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from ....errors import StageError
 from ...runtimes.coreml import EXTRA
 from ...runtimes.library import library
+from ..check import TOLERANCE, check_graph
 from ..ends import graph_ends
 from ..graphs import TorchGraph
 from ..manifest import GraphTensor
-from .executorch_file import MOST, exported_program, quietly
+from ..probes import probe_inputs
+from .executorch_file import MOST, quietly, takes
 from .onnx_file import reason
 from .target import Ends
 
@@ -24,24 +32,51 @@ def write_coreml(graph: TorchGraph, file: Path) -> None:
         coremltools = library("coremltools", EXTRA)
         try:
             _convert(coremltools, graph, file)
-        except Exception as error:  # torch.export and coremltools raise kinds of their own
-            raise StageError(f"this student cannot be exported to CoreML: {reason(error)}") from error
+        except Exception as error:  # coremltools raises many kinds
+            raise StageError(
+                f"this student cannot be exported to CoreML: {reason(error)}; another target may take it, such as onnx"
+            ) from error
 
 
 def _convert(coremltools: Any, graph: TorchGraph, file: Path) -> None:
-    program = exported_program(graph.module, graph, MOST).run_decompositions({})
-    made = coremltools.convert(
-        program,
+    traced = _traced(graph)
+    with redirect_stderr(StringIO()):  # bars of progress
+        made = _made(coremltools, traced, graph)
+    made.save(str(file))
+
+
+def _made(coremltools: Any, traced: Any, graph: TorchGraph) -> Any:
+    return coremltools.convert(
+        traced,
         convert_to="mlprogram",
+        inputs=[_input(coremltools, graph, name) for name in graph.inputs],
         outputs=[coremltools.TensorType(name=name) for name in graph.outputs],
         minimum_deployment_target=coremltools.target.iOS17,
         compute_precision=coremltools.precision.FLOAT32,
         skip_model_load=True,
     )
-    spec = made.get_spec()
-    for given, name in zip(program.graph_signature.user_inputs, graph.inputs, strict=True):
-        coremltools.utils.rename_feature(spec, given, name, rename_outputs=False)
-    coremltools.models.MLModel(spec, weights_dir=made.weights_dir, skip_model_load=True).save(str(file))
+
+
+def _traced(graph: TorchGraph) -> Any:
+    """TorchScript of the graph, of which coremltools knows more operators than of torch.export's programs. A trace
+    keeps as numbers what was computed from sizes outside of torch: it is run at other batches and lengths."""
+    example = probe_inputs(graph.inputs, 3, 0, graph.fixed_length)
+    with torch.no_grad():
+        traced = torch.jit.trace(graph.module, tuple(example.values()), check_trace=False)
+
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with torch.no_grad():
+            said = traced(*(torch.from_numpy(inputs[name]) for name in graph.inputs))
+        return {name: values.numpy() for name, values in zip(graph.outputs, said, strict=True)}
+
+    check_graph(graph, run, TOLERANCE, "its trace")
+    return traced
+
+
+def _input(coremltools: Any, graph: TorchGraph, name: str) -> Any:
+    sides = [coremltools.RangeDim(1, most) if free else most for most, free in takes(graph, MOST)[name]]
+    dtype = np.float32 if graph.inputs[name].dtype == "float32" else np.int32
+    return coremltools.TensorType(name=name, shape=coremltools.Shape(sides), dtype=dtype)
 
 
 def coreml_ends(graph: TorchGraph, file: Path) -> Ends:

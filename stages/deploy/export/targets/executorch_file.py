@@ -62,22 +62,22 @@ def exported_program(module: nn.Module, graph: TorchGraph, most: int) -> Any:
 
 def save_program(program: Any, graph: TorchGraph, most: int, file: Path) -> None:
     """Write what torch.export made, lowered to XNNPACK as far as that reaches."""
-    takes = _takes(graph, most)
+    sizes = takes(graph, most)
     xnnpack = library(_XNNPACK, EXTRA)
     lowered = library("executorch.exir", EXTRA).to_edge_transform_and_lower(
         program,
         partitioner=[xnnpack.XnnpackDynamicallyQuantizedPartitioner(), xnnpack.XnnpackPartitioner()],
-        constant_methods={TAKES: json.dumps(takes)},
+        constant_methods={TAKES: json.dumps(sizes)},
     )
     made = lowered.to_executorch()
     plan = made.executorch_program.execution_plan[0]
     planned = [list(plan.values[place].val.sizes) for place in plan.inputs]
-    if planned != [[side for side, _ in axes] for axes in takes.values()]:
+    if planned != [[side for side, _ in axes] for axes in sizes.values()]:
         raise _OtherSizes(f"it would be for inputs of {planned} at most")
     file.write_bytes(made.buffer)
 
 
-def _takes(graph: TorchGraph, most: int) -> dict[str, list[tuple[int, bool]]]:
+def takes(graph: TorchGraph, most: int) -> dict[str, list[tuple[int, bool]]]:
     """{input: [(the most places of an axis, whether fewer will do)]}, in the order of the inputs."""
     blanks = blank_inputs(graph.inputs, most)
     free = {name: _free(graph, name, most) for name in graph.inputs}
