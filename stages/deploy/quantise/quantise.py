@@ -18,6 +18,7 @@ from ..export.rows import RealRows
 from ..export.targets.onnx_file import save_bare
 from ..runtimes.library import library
 from ..runtimes.onnx import EXTRA
+from .kept_weights import narrow
 from .shorten import shorten
 from .way import DYNAMIC, Way, fitting_way, weight_bits, weight_counts
 
@@ -48,6 +49,7 @@ def quantise(source: Path, file: Path, way: Way, rows: RealRows | None) -> None:
         else:
             _static(quantisation, source, file, checked_rows(rows, way), way)
     model = library("onnx", EXTRA).load(file)
+    narrow(model)
     shorten(model)
     save_bare(model, file)
 
