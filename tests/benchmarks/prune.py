@@ -42,7 +42,7 @@ class Size:
 
 
 FULL = Size(widths=(32, 64, 128), steps=600, labelled=300, seeds=3, shards="*")
-TINY = Size(widths=(4, 8), steps=10, labelled=100, seeds=1, shards="0000")
+TINY = Size(widths=(4, 8), steps=20, labelled=100, seeds=1, shards="0000")
 
 
 @dataclass(frozen=True, slots=True)
