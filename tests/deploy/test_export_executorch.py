@@ -185,6 +185,7 @@ def test_convolutions_are_quantised_with_calibration(student: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # many minutes on a busy machine
 def test_dense_layers_are_quantised_without_neighbours_in_their_ranges(tmp_path: Path) -> None:
     executorch()
     vit = {**SIZE, "patch_size": 8}
