@@ -21,7 +21,7 @@ from teachercache.stages.deploy.export.graphs import student_graphs
 from teachercache.stages.deploy.export.targets.target import Target, target_of
 from teachercache.stages.deploy.export.unchecked import require_word, write_probes
 from teachercache.stages.deploy.predict import open_predictor
-from teachercache.stages.deploy.quantise.writer import writer_of
+from teachercache.stages.deploy.quantise.target_int8 import int8_writer
 from teachercache.stages.errors import StageError, StageFailed
 
 CONVERTED = ("transformers:ViTConfig",)
@@ -66,7 +66,7 @@ def test_it_is_not_written_unless_the_missing_check_is_accepted(
     said = run("export", student, "--to", "coreml", "--out", out, code=2)
     assert "runs on macOS alone" in said and "--unchecked writes it" in said
     with pytest.raises(StageError, match="there is no int8 of coreml"):
-        writer_of("coreml")
+        int8_writer("coreml")
     assert "is checked where it is written" in run("export", student, "--to", "onnx", "--unchecked", code=2)
     with pytest.raises(StageError, match="onnx runs on this machine, and is checked"):
         require_word(target_of("onnx"), True)

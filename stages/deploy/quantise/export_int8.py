@@ -20,8 +20,8 @@ from ..export.rows import RealRows
 from ..export.targets.target import target_of
 from .judge import Drift, judge, require_agreement
 from .simulation import Nearness, nearness, trained_in_int8
+from .target_int8 import int8_writer
 from .way import Way, weight_bits
-from .writer import writer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def export_int8(candidate: Candidate, asked: Asked, facts: Facts, int8: Int8) ->
         from .writer_int8 import export_writer_int8
 
         return export_writer_int8(candidate, asked, facts, int8.way, int8.judged, int8.least_agreement)
-    write, target = writer_of(asked.target), target_of(asked.target)
+    write, target = int8_writer(asked.target), target_of(asked.target)
     graphs = target.fitted(student_graphs(candidate, asked.outputs))
     page = asked_page(candidate, asked, graphs)
     with new_folder(asked.out, asked.replace) as folder, TemporaryDirectory() as aside:

@@ -21,7 +21,7 @@ _WRITERS: dict[str, Writer] = {
 }
 
 
-def writer_of(target: str) -> Writer:
+def int8_writer(target: str) -> Writer:
     """The writer of a target. Raises StageError where there is none."""
     if target not in _WRITERS:
         raise StageError(f"--int8: there is no int8 of {target}; there is one of --to {', '.join(_WRITERS)}")
