@@ -159,7 +159,11 @@ class HeldOut:
         """The signal has logits, and every label is one of their classes."""
         root, shape = self._cache.url, self._cache.manifest.signals[signal].target_shape
         if len(shape) != 1:
-            raise StageError(f"{root}: signal {signal!r} has rows of shape {shape}; logits have one axis")
+            raise StageError(
+                f"{root}: evaluate.metrics: classification reads one row of logits a sample, and signal {signal!r} has "
+                f"{shape}; name another signal or metric. Of logits a token there is none yet: `cache build`, `train` "
+                "and `export` do without"
+            )
         labels = self._labels if metric.label is None else classes_of(self._fields[metric.label], metric.label)
         if labels.max(initial=-1) >= shape[0]:
             worst = int(np.argmax(labels))
