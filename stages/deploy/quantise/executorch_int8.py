@@ -18,7 +18,7 @@ from ..export.rows import RealRows
 from ..export.targets.executorch_file import exported_program, in_pieces, quietly, save_program
 from ..export.targets.onnx_file import reason
 from ..runtimes.executorch import EXTRA
-from ..runtimes.library import library
+from ..runtimes.extras import library
 from .quantise import checked_rows
 from .way import Way, mostly_convolutions
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtimes.library import library
+from ..runtimes.extras import library
 from ..runtimes.onnx import EXTRA
 
 LEAST = 512  # numbers; below, a node and its scales are no smaller than the floats

@@ -14,7 +14,7 @@ from ..export.graphs import TorchGraph
 from ..export.rows import RealRows
 from ..export.targets.litert_bare import save_bare_litert
 from ..export.targets.litert_file import quietly
-from ..runtimes.library import library
+from ..runtimes.extras import library
 from ..runtimes.litert import EXTRA, LitertGraph
 from .quantise import checked_rows
 from .way import Way, mostly_convolutions

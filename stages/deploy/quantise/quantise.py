@@ -16,7 +16,7 @@ from ...errors import StageError
 from ..export.graphs import TorchGraph
 from ..export.rows import RealRows
 from ..export.targets.onnx_file import save_bare
-from ..runtimes.library import library
+from ..runtimes.extras import library
 from ..runtimes.onnx import EXTRA
 from .kept_weights import narrow
 from .shorten import shorten

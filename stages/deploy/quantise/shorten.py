@@ -12,7 +12,7 @@ from typing import Any
 
 import xxhash
 
-from ..runtimes.library import library
+from ..runtimes.extras import library
 from ..runtimes.onnx import EXTRA
 
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from ..runtimes.library import library
+from ..runtimes.extras import library
 from ..runtimes.onnx import EXTRA
 
 Way = Literal["dynamic", "static-u8s8", "static-s8s8"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import StageError
-from .library import library
+from .extras import library
 from .runtime import GraphNames
 
 EXTRA = "export"

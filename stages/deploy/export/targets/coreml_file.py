@@ -15,7 +15,7 @@ import torch
 
 from ....errors import StageError
 from ...runtimes.coreml import EXTRA
-from ...runtimes.library import library
+from ...runtimes.extras import library
 from ..check import TOLERANCE, check_graph
 from ..ends import graph_ends
 from ..graphs import TorchGraph

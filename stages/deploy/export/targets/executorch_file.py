@@ -19,7 +19,7 @@ from torch import nn
 from ....errors import StageError
 from ....student.inputs.shape import blank_inputs
 from ...runtimes.executorch import EXTRA, TAKES
-from ...runtimes.library import library
+from ...runtimes.extras import library
 from ..graphs import TorchGraph
 from ..probes import probe_inputs
 from .onnx_file import reason

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtimes.library import library
+from ...runtimes.extras import library
 from ...runtimes.litert import EXTRA
 
 _ALIGNED = 16  # bytes, as the format's schema wants it of weights

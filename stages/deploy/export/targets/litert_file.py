@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from ....errors import StageError
-from ...runtimes.library import library
+from ...runtimes.extras import library
 from ...runtimes.litert import EXTRA, LitertGraph
 from ..graphs import TorchGraph
 from ..manifest import GraphTensor

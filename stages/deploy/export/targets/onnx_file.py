@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ....errors import StageError
-from ...runtimes.library import library
+from ...runtimes.extras import library
 from ...runtimes.onnx import EXTRA, OnnxGraph
 from ..graphs import TorchGraph
 from ..manifest import GraphTensor

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...runtimes.library import library
+from ...runtimes.extras import library
 from ...runtimes.openvino import EXTRA, OpenvinoGraph
 from ..graphs import TorchGraph
 from ..manifest import GraphTensor

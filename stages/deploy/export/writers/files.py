@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...runtimes.library import library
+from ...runtimes.extras import library
 from ...runtimes.onnx import EXTRA, OnnxGraph
 from ..targets.onnx_file import write_module
 from .parts import Part
