@@ -84,6 +84,16 @@ def _beside(name: str, source: InputSource, shape: InputShape) -> dict[str, Inpu
     return {beside: InputShape(*kind, "int64", shape.longest)}
 
 
+ODD = (  # a student of an operator that few formats have
+    "import torch\n"
+    "class Odd(torch.nn.Module):\n"
+    "    def __init__(self, classes):\n"
+    "        super().__init__()\n"
+    "        self.head = torch.nn.Linear(3, classes)\n"
+    "    def forward(self, inputs):\n"
+    "        means = inputs['pixel_values'].mean(dim=(2, 3))\n"
+    "        return {'logits': self.head(torch.linalg.eigvalsh(means[:, :, None] * means[:, None, :]))}\n"
+)
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...], list[str]]] = [
     ("transformers:ViTConfig", IMAGE, {**SIZE, "patch_size": 8}, ("logits",), ["model"]),
     ("transformers:BertConfig", TEXT, {**SIZE, **POSITIONS}, ("logits",), ["model"]),
@@ -147,16 +157,7 @@ def test_a_transformer_is_quantised_dynamically_and_judged(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_what_onnx_cannot_say_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "odd_students.py").write_text(
-        "import torch\n"
-        "class Odd(torch.nn.Module):\n"
-        "    def __init__(self, classes):\n"
-        "        super().__init__()\n"
-        "        self.head = torch.nn.Linear(3, classes)\n"
-        "    def forward(self, inputs):\n"
-        "        means = inputs['pixel_values'].mean(dim=(2, 3))\n"
-        "        return {'logits': self.head(torch.linalg.eigvalsh(means[:, :, None] * means[:, None, :]))}\n"
-    )
+    (tmp_path / "odd_students.py").write_text(ODD)
     monkeypatch.syspath_prepend(str(tmp_path))
     candidate = finished(tmp_path, "odd_students:Odd", IMAGE, {}, ("logits",))
     with pytest.raises(StageError, match="cannot be exported to ONNX: .*eigh"):
@@ -164,7 +165,6 @@ def test_what_onnx_cannot_say_is_one_clear_error(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_transformers_loads_a_student_without_this_project(tmp_path: Path, channels: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from asked_models import write_onnx
 from PIL import Image
-from test_export_kinds import CASES, IMAGE, finished
+from test_export_kinds import CASES, IMAGE, ODD, finished
 
 from teachercache.stages.deploy.bench.bench import bench_models
 from teachercache.stages.deploy.bench.spec import BenchSpec
@@ -145,16 +145,7 @@ def test_what_litert_cannot_say_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     needs_converter()
-    (tmp_path / "odder_students.py").write_text(
-        "import torch\n"
-        "class Odd(torch.nn.Module):\n"
-        "    def __init__(self, classes):\n"
-        "        super().__init__()\n"
-        "        self.head = torch.nn.Linear(3, classes)\n"
-        "    def forward(self, inputs):\n"
-        "        means = inputs['pixel_values'].mean(dim=(2, 3))\n"
-        "        return {'logits': self.head(torch.linalg.eigvalsh(means[:, :, None] * means[:, None, :]))}\n"
-    )
+    (tmp_path / "odder_students.py").write_text(ODD)
     monkeypatch.syspath_prepend(str(tmp_path))
     candidate = finished(tmp_path, "odder_students:Odd", IMAGE, {}, ("logits",))
     capfd.readouterr()

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..runtimes.extras import library
 from ..runtimes.onnx import EXTRA
+from .shorten import copied
 
 LEAST = 512  # numbers; below, a node and its scales are no smaller than the floats
 
@@ -29,7 +30,7 @@ def narrow(model: Any) -> None:
         kept += [onnx.numpy_helper.from_array(whole, name), onnx.numpy_helper.from_array(scale, f"{name}:scale")]
         nodes.append(onnx.helper.make_node("DequantizeLinear", [name, f"{name}:scale"], [one.name], axis=axis))
     rest = list(graph.node)
-    copies = [_copied(one) for one in kept]
+    copies = [copied(one) for one in kept]
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(copies)
     graph.node.extend([*nodes, *rest])
@@ -47,9 +48,3 @@ def _narrowed(values: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     shape = [-1 if place == axis else 1 for place in range(values.ndim)]
     return axis, scale, np.rint(values / scale.reshape(shape)).clip(-127, 127).astype(np.int8)
-
-
-def _copied(message: Any) -> Any:
-    copy = type(message)()
-    copy.CopyFrom(message)
-    return copy

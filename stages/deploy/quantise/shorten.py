@@ -37,12 +37,12 @@ def _share_constants(graph: Any) -> None:
     kept = []
     for one in graph.initializer:
         if one.data_type == onnx.TensorProto.STRING or one.name in fixed:
-            kept.append(_copied(one))
+            kept.append(copied(one))
             continue
         array = onnx.numpy_helper.to_array(one)
         key = (one.data_type, array.shape, xxhash.xxh3_128_digest(array.tobytes()))
         if first.setdefault(key, one.name) == one.name:
-            kept.append(_copied(one) if one.HasField("raw_data") else onnx.numpy_helper.from_array(array, one.name))
+            kept.append(copied(one) if one.HasField("raw_data") else onnx.numpy_helper.from_array(array, one.name))
         else:
             renamed[one.name] = first[key]
     del graph.initializer[:]
@@ -50,7 +50,8 @@ def _share_constants(graph: Any) -> None:
     _replace(graph, renamed)
 
 
-def _copied(message: Any) -> Any:
+def copied(message: Any) -> Any:
+    """A message of its own: one of a list that is emptied is gone."""
     copy = type(message)()
     copy.CopyFrom(message)
     return copy

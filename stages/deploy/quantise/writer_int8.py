@@ -19,6 +19,7 @@ from ..export.facts import Facts
 from ..export.folder import new_folder
 from ..export.manifest import Exported
 from ..export.rows import RealRows
+from ..export.writers.check import check_writer
 from ..export.writers.export_writer import described, write_floats
 from ..export.writers.files import open_parts
 from ..export.writers.writing import Run, Writing
@@ -38,8 +39,11 @@ def export_writer_int8(
         for name in floats.writer.parts:
             quantise(Path(aside) / f"{name}.onnx", folder / f"{name}.onnx", "dynamic", None)
         generation = floats.writer.generation
-        runs = (floats.run, open_parts(folder, floats.writer.parts))
-        first, second = ({"decoder": _next(run, generation)} for run in runs)
+        run = open_parts(folder, floats.writer.parts)
+        check_writer(
+            floats.writer, candidate.saved.shape.completed(candidate.saved.student).inputs, run, None, asked.out.name
+        )
+        first, second = ({"decoder": _next(one, generation)} for one in (floats.run, run))
         drift = judge(first, second, RealRows(judged.inputs, np.full(len(judged), -1, np.int64)))
         require_agreement(drift, least, asked.out.name)
         sizes = [sum(file.stat().st_size for file in place.glob("*.onnx")) for place in (Path(aside), folder)]

@@ -20,9 +20,12 @@ from .writing import Run, Writing
 STEPS = 3  # tokens behind each prompt
 
 
-def check_writer(writer: WriterParts, shapes: Mapping[str, InputShape], run: Run, tolerance: float, what: str) -> float:
-    """The largest difference over batches and steps, as a share of the largest logit where that is above 1. Raises
-    StageFailed."""
+def check_writer(
+    writer: WriterParts, shapes: Mapping[str, InputShape], run: Run, tolerance: float | None, what: str
+) -> float:
+    """The largest difference over batches and steps, as a share of the largest logit where that is above 1.
+
+    `tolerance` None compares nothing, and still refuses what is no number. Raises StageFailed."""
     worst = 0.0
     for batch in BATCHES:
         inputs, more = _prompts(shapes, batch)
